@@ -1,0 +1,1 @@
+"""Stacked cross attention for image-text matching."""
