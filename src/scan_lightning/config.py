@@ -7,10 +7,53 @@ ECCV 2018, and its code); `conf/` repeats them so that a reader sees every knob 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import asdict, dataclass, field
+from enum import Enum, StrEnum
+from typing import Any, TypeVar
 
-from omegaconf import MISSING
+Number = TypeVar("Number", int, float)
+MISSING = "???"  # OmegaConf's mark of a value that the user has to give
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The values a number may take: within the bounds, or equal to `special`."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    special: int | None = None
+    special_meaning: str = ""
+
+    def allow(self, value: float) -> bool:
+        """Whether `value` may be used; NaN never may."""
+        if self.special is not None and value == self.special:
+            return True
+        return (
+            value == value
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+        )
+
+    def __str__(self) -> str:
+        bounds = {"at least": self.at_least, "above": self.above, "at most": self.at_most}
+        text = ", ".join(f"{name} {bound:.12g}" for name, bound in bounds.items() if bound is not None)
+        return text if self.special is None else f"{text}, or {self.special}: {self.special_meaning}"
+
+
+def limited(
+    default: Number,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    special: int | None = None,
+    special_meaning: str = "",
+) -> Number:
+    """A dataclass field whose values have `Limits`."""
+    limits = Limits(at_least, above, at_most, special, special_meaning)
+    return field(default=default, metadata={"limits": limits})
 
 
 class Direction(StrEnum):
@@ -70,14 +113,46 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class Accelerator(StrEnum):
+    """What a process computes on; auto: the GPU where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class Strategy(StrEnum):
+    """How several processes share a run; auto: ddp when there are several devices.
+
+    `ddp` starts the command again for each process, `ddp_fork` and `ddp_spawn` start from the running one.
+    """
+
+    auto = "auto"
+    ddp = "ddp"
+    ddp_fork = "ddp_fork"
+    ddp_spawn = "ddp_spawn"
+
+
+class Split(StrEnum):
+    """The parts of a data set."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
 @dataclass
 class DataConfig:
     """The store and how batches are read from it."""
 
     path: str = MISSING
-    batch_size: int = 128  # the global batch, split over ranks; the last partial batch is kept
-    workers: int = 0
-    word_threshold: int = 4  # a word enters the vocabulary when train (+ val) captions hold it this often
+    batch_size: int = limited(
+        128, at_least=1
+    )  # the global batch, split over ranks; the last partial batch is kept
+    workers: int = limited(0, at_least=0)
+    word_threshold: int = limited(
+        4, at_least=1
+    )  # a word enters the vocabulary when train (+ val) captions hold it this often
 
 
 @dataclass
@@ -86,18 +161,18 @@ class AttentionConfig:
 
     rule: Rule = Rule.attention
     direction: Direction = Direction.t2i
-    smoothing: float = 9.0  # lambda_1, inverse temperature of the attention softmax
+    smoothing: float = limited(9.0, above=0)  # lambda_1, inverse temperature of the attention softmax
     raw_norm: RawNorm = RawNorm.clipped_l2norm
     aggregation: Aggregation = Aggregation.mean
-    lse_scale: float = 6.0  # lambda_2, inverse temperature of LogSumExp pooling
+    lse_scale: float = limited(6.0, above=0)  # lambda_2, inverse temperature of LogSumExp pooling
 
 
 @dataclass
 class ModelConfig:
     """The two encoders."""
 
-    embed_size: int = 1024
-    word_size: int = 300
+    embed_size: int = limited(1024, at_least=1)
+    word_size: int = limited(300, at_least=1)
     bidirectional: bool = True
     normalize_regions: bool = True
     normalize_words: bool = True
@@ -108,32 +183,32 @@ class ModelConfig:
 class LossConfig:
     """The triplet loss (paper, section 3.3)."""
 
-    margin: float = 0.2
+    margin: float = limited(0.2, at_least=0)
     negatives: Negatives = Negatives.hardest
-    warmup_steps: int = 0  # first optimizer steps with all negatives
+    warmup_steps: int = limited(0, at_least=0)  # first optimizer steps with all negatives
 
 
 @dataclass
 class OptimizerConfig:
     """Adam, one step of decay, gradient clipping by norm."""
 
-    lr: float = 2e-4
-    decay_epoch: int = 15  # from this epoch on lr * decay_factor
-    decay_factor: float = 0.1
-    clip_norm: float = 2.0
+    lr: float = limited(2e-4, above=0)
+    decay_epoch: int = limited(15, at_least=1)  # from this epoch on lr * decay_factor
+    decay_factor: float = limited(0.1, above=0, at_most=1)
+    clip_norm: float = limited(2.0, above=0)
 
 
 @dataclass
 class TrainerConfig:
     """Devices and length of a run."""
 
-    accelerator: str = "auto"
-    strategy: str = "auto"
-    devices: int = 1
-    nodes: int = 1
+    accelerator: Accelerator = Accelerator.auto
+    strategy: Strategy = Strategy.auto
+    devices: int = limited(1, at_least=1, special=-1, special_meaning="all there are")
+    nodes: int = limited(1, at_least=1)
     precision: Precision = Precision.fp32
-    max_epochs: int = 30
-    max_steps: int = -1  # -1: no limit
+    max_epochs: int = limited(30, at_least=1)
+    max_steps: int = limited(-1, at_least=1, special=-1, special_meaning="no limit")
 
 
 @dataclass
@@ -152,8 +227,8 @@ class LoggerConfig:
 class CheckpointingConfig:
     """When the state is saved besides the end of each epoch, and how many of those are kept."""
 
-    every_steps: int = 0  # 0: at the end of each epoch only
-    keep: int = 1
+    every_steps: int = limited(0, at_least=0)  # 0: at the end of each epoch only
+    keep: int = limited(1, at_least=1)
 
 
 @dataclass
@@ -168,7 +243,7 @@ class TrainConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     checkpointing: CheckpointingConfig = field(default_factory=CheckpointingConfig)
-    seed: int = 0
+    seed: int = limited(0, at_least=0, at_most=2**32 - 1)
     run_dir: str = MISSING
     resume: str | None = None  # a checkpoint's path, or "auto"
 
@@ -180,6 +255,24 @@ class EvaluateConfig:
     checkpoint: str = MISSING
     data: DataConfig = field(default_factory=DataConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    split: str = "test"
-    folds: int = 1  # 5: the mean over five folds of the split (COCO 1K)
+    split: Split = Split.test
+    folds: int = limited(1, at_least=1)  # 5: the mean over five folds of the split (COCO 1K)
     run_dir: str = MISSING
+
+
+def plain(config: object) -> dict[str, Any]:
+    """A config as nested dictionaries of plain values, for YAML, JSON and checkpoints.
+
+    The way back is `validate.build`.
+    """
+    values = _plain(asdict(config))  # type: ignore[call-overload]
+    assert isinstance(values, dict)
+    return values
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.value if isinstance(value, Enum) else value
