@@ -1,0 +1,163 @@
+"""Ranks: how many wrong items stand above the best right one.
+
+An image may have any number of captions, a caption has exactly one image; which is an explicit index. Ties
+count against us: a wrong item with the same score stands above the right one, so a model that gives every
+pair the same score ranks last, not first.
+
+Shapes: N images, C captions, Q images that have a caption, K items kept per query.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Indices: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Top:
+    """The best scored items of each query, best first; equal scores in the order of the items.
+
+    Where a query has fewer than K candidates the rest is -1 with score -inf.
+
+    Attributes:
+        i2t: (Q, K) int64 caption indices.
+        i2t_scores: (Q, K) float64 similarities.
+        t2i: (C, K) int64 image indices.
+        t2i_scores: (C, K) float64 similarities.
+    """
+
+    i2t: Indices
+    i2t_scores: npt.NDArray[np.float64]
+    t2i: Indices
+    t2i_scores: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The 0-based rank of every query of a split, in both directions.
+
+    An image without captions is no query (nothing is right for it) but stays a candidate for every caption.
+
+    Attributes:
+        i2t: (Q,) int64, wrong captions scored at least as high as the best of the image's own.
+        i2t_images: (Q,) int64, ascending: the image of each entry of `i2t`.
+        t2i: (C,) int64, wrong images scored at least as high as the caption's own.
+        t2i_images: (C,) int64, the image of each caption: the gold index.
+        image_count: N.
+        folds: F; queries of fold f (images f*N/F to (f+1)*N/F) were ranked among that fold's items only.
+        top: the best items of each query, when they were asked for.
+    """
+
+    i2t: Indices
+    i2t_images: Indices
+    t2i: Indices
+    t2i_images: Indices
+    image_count: int
+    folds: int = 1
+    top: Top | None = None
+
+    def fold(self, index: int) -> Ranks:
+        """Return the queries of one fold as ranks of their own (without `top`); image numbers stay.
+
+        Args:
+            index: which fold, 0 to folds - 1.
+        """
+        of_i2t = self.i2t_images * self.folds // self.image_count == index
+        of_t2i = self.t2i_images * self.folds // self.image_count == index
+        return replace(
+            self,
+            i2t=self.i2t[of_i2t],
+            i2t_images=self.i2t_images[of_i2t],
+            t2i=self.t2i[of_t2i],
+            t2i_images=self.t2i_images[of_t2i],
+            folds=1,
+            top=None,
+        )
+
+
+def gold_index(caption_image: torch.Tensor, image_count: int, caption_count: int) -> torch.Tensor:
+    """Check a gold index and return it as int64.
+
+    Args:
+        caption_image: (C,) any integer type, the image of each caption.
+        image_count: N.
+        caption_count: C.
+
+    Raises:
+        ValueError: it is not one integer a caption, or names an image there is not, or there is no caption.
+    """
+    if caption_image.shape != (caption_count,):
+        raise ValueError(
+            f"caption_image has shape {tuple(caption_image.shape)}, expected ({caption_count},): "
+            "the image of each caption"
+        )
+    if caption_image.is_floating_point() or caption_image.dtype in (torch.bool, torch.complex64):
+        raise ValueError(f"caption_image holds {caption_image.dtype}, expected integers")
+    if caption_count == 0:
+        raise ValueError("there is no caption, so there is nothing to rank")
+    low, high = int(caption_image.min()), int(caption_image.max())
+    if low < 0 or high >= image_count:
+        raise ValueError(
+            f"caption_image holds {low if low < 0 else high}, but the images are 0 to {image_count - 1}"
+        )
+    return caption_image.long()
+
+
+def rank_matrix(similarity: torch.Tensor, caption_image: torch.Tensor) -> Ranks:
+    """Rank all queries of a similarity matrix that is there as a whole.
+
+    Args:
+        similarity: (N, C), any float dtype.
+        caption_image: (C,) integers, the image of each caption.
+
+    Raises:
+        ValueError: similarity is not a matrix of floats, holds NaN, or `caption_image` does not fit it.
+
+    Example:
+        >>> rank_matrix(torch.tensor([[0.9, 0.8, 0.1], [0.2, 0.8, 0.7]]), torch.tensor([0, 1, 1])).t2i
+        array([0, 1, 0])
+    """
+    if similarity.ndim != 2 or not similarity.is_floating_point():
+        raise ValueError(
+            f"similarity is {similarity.dtype} of shape {tuple(similarity.shape)}, "
+            "expected floats of shape (images, captions)"
+        )
+    image_count, caption_count = similarity.shape
+    gold_C = gold_index(caption_image, image_count, caption_count).to(similarity.device)
+    nan = similarity.isnan()
+    if nan.any():
+        image, caption = nan.nonzero()[0].tolist()
+        raise ValueError(f"similarity is NaN at image {image}, caption {caption}: NaN has no rank")
+    score_C = similarity.gather(0, gold_C[None]).squeeze(0)
+    best_N = best_of_images(score_C, gold_C, image_count)
+    wrong_NC = gold_C[None, :] != torch.arange(image_count, device=gold_C.device)[:, None]
+    i2t_N = ((similarity >= best_N[:, None]) & wrong_NC).sum(1)
+    t2i_C = ((similarity >= score_C[None, :]) & wrong_NC).sum(0)
+    queries = torch.unique(gold_C)
+    return Ranks(
+        i2t=as_numpy(i2t_N[queries]),
+        i2t_images=as_numpy(queries),
+        t2i=as_numpy(t2i_C),
+        t2i_images=as_numpy(gold_C),
+        image_count=image_count,
+    )
+
+
+def best_of_images(score_C: torch.Tensor, gold_C: torch.Tensor, image_count: int) -> torch.Tensor:
+    """Return each image's best gold score (N,); +inf for an image without captions, which no score passes."""
+    best_N = score_C.new_full((image_count,), -torch.inf).scatter_reduce(0, gold_C, score_C, "amax")
+    has_caption_N = torch.zeros(image_count, dtype=torch.bool, device=gold_C.device).index_fill(
+        0, gold_C, True
+    )
+    return best_N.masked_fill(~has_caption_N, torch.inf)
+
+
+def as_numpy(indices: torch.Tensor) -> Indices:
+    """Return an integer tensor of any device as int64 NumPy."""
+    return indices.cpu().numpy().astype(np.int64, copy=False)

@@ -1,0 +1,247 @@
+"""Score a whole split and rank it, in bounded memory: one model or an ensemble, with folds.
+
+What is held at a time is one tile: a run of images, a run of captions and their similarities; tiles are cut
+by index under the memory budget, the embeddings themselves may lie in a file (`Embeddings.allocate`). So a
+100,000 x 500,000 evaluation takes no more memory than a 1,000 x 5,000 one.
+
+An ensemble averages the similarities of its members tile by tile (paper, section 4.2: two models trained
+apart, their similarities averaged).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from scan_lightning.errors import ScanError
+from scan_lightning.retrieval.embeddings import Embeddings
+from scan_lightning.retrieval.progress import pair_progress
+from scan_lightning.retrieval.ranks import Ranks, Top, gold_index
+from scan_lightning.retrieval.tiles import Share, Span, Tile, plan_tiles, rank_tiles
+from scan_lightning.similarity import Attention, SumMax, similarity_matrix
+
+__all__ = ["MEMORY_BUDGET", "Embeddings", "Member", "rank_members", "rank_split"]
+
+MEMORY_BUDGET = 512 * 2**20  # bytes; a constant, so that tiles and rounding never depend on what is free
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of an ensemble: its embeddings of the split, its rule, its weight in the average."""
+
+    images: Embeddings
+    captions: Embeddings
+    rule: Attention | SumMax
+    weight: float = 1.0
+
+
+def rank_split(
+    images: Embeddings,
+    captions: Embeddings,
+    caption_image: torch.Tensor,
+    rule: Attention | SumMax,
+    *,
+    folds: int = 1,
+    memory_budget: int | None = None,
+    progress: bool = False,
+    top_k: int = 0,
+    device: torch.device | str | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+    all_reduce: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+) -> Ranks:
+    """Rank every image among the captions and every caption among the images.
+
+    Images without captions are no queries but stand among every caption's candidates.
+
+    Args:
+        images: region embeddings of N images.
+        captions: word embeddings of C captions.
+        caption_image: (C,) integers, the image of each caption, in any order.
+        rule: the similarity.
+        folds: rank within this many consecutive, equal folds of the images instead of all of them.
+        memory_budget: bytes, default `MEMORY_BUDGET`; the embeddings themselves are not counted.
+        progress: draw a bar with rate and time left on the standard error.
+        top_k: keep this many of the best items of each query.
+        device: where tiles are scored; default: where the image embeddings are.
+        rank: this process among `world_size`, which take tiles in turn.
+        world_size: number of processes; each calls this function with the same embeddings.
+        all_reduce: returns the sum over the processes of a tensor on `device`.
+
+    Returns:
+        The ranks of all queries, on every process, bit-identical for any `world_size`.
+
+    Raises:
+        ValueError: sizes do not fit each other.
+        ScanError: folds do not divide the images, a fold has no caption, or a similarity is NaN.
+    """
+    return rank_members(
+        [Member(images, captions, rule)],
+        caption_image,
+        folds=folds,
+        memory_budget=memory_budget,
+        progress=progress,
+        top_k=top_k,
+        device=device,
+        share=Share(rank, world_size, all_reduce),
+    )
+
+
+def rank_members(
+    members: Sequence[Member],
+    caption_image: torch.Tensor,
+    *,
+    folds: int = 1,
+    memory_budget: int | None = None,
+    progress: bool = False,
+    top_k: int = 0,
+    device: torch.device | str | None = None,
+    share: Share | None = None,
+) -> Ranks:
+    """Rank a split by the weighted mean of several models' similarities; see `rank_split`.
+
+    Args:
+        members: the models, each with embeddings of the same images and captions in the same order.
+        caption_image: (C,) integers, the image of each caption, in any order.
+        folds: as in `rank_split`.
+        memory_budget: as in `rank_split`.
+        progress: as in `rank_split`.
+        top_k: as in `rank_split`.
+        device: as in `rank_split`.
+        share: which tiles this process takes; None: all.
+
+    Raises:
+        ValueError: there is no member, or sizes or weights do not fit.
+        ScanError: as in `rank_split`.
+    """
+    image_count, caption_count = _sizes(members)
+    budget = MEMORY_BUDGET if memory_budget is None else memory_budget
+    device = torch.device(members[0].images.packed.device if device is None else device)
+    gold_C = gold_index(caption_image.cpu(), image_count, caption_count)
+    order_C = gold_C.argsort(stable=True)
+    sorted_C = gold_C[order_C]
+    tiles = _tiles(members, order_C, sorted_C, folds, budget)
+    share = share or Share()
+    with pair_progress("ranking", sum(tile.pairs for tile in share.of(tiles)), progress) as advance:
+        ranks = rank_tiles(
+            _Scorer(members, order_C, device, budget // 2),
+            tiles,
+            sorted_C.to(device),
+            image_count,
+            keep_bytes=budget // 8,
+            top_k=top_k,
+            share=share,
+            advance=advance,
+        )
+    return _in_callers_order(replace(ranks, folds=folds), order_C)
+
+
+class _Scorer:
+    """The (I, J) similarities of a tile. The images of a row of tiles are read once."""
+
+    def __init__(
+        self, members: Sequence[Member], order: torch.Tensor, device: torch.device, budget: int
+    ) -> None:
+        total = math.fsum(member.weight for member in members)
+        self.shares = [member.weight / total for member in members]
+        self.members, self.order, self.device, self.budget = members, order, device, budget
+        self.row: Span | None = None
+        self.regions: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    @torch.no_grad()
+    def __call__(self, tile: Tile) -> torch.Tensor:
+        if self.row != tile.images:
+            self.regions.clear()
+            items = torch.arange(*tile.images)
+            self.regions.extend(member.images.take(items, self.device) for member in self.members)
+            self.row = tile.images
+        mean: torch.Tensor | None = None
+        for member, share, (regions, region_counts) in zip(
+            self.members, self.shares, self.regions, strict=True
+        ):
+            words, word_counts = member.captions.take(self.order[slice(*tile.captions)], self.device)
+            part = share * similarity_matrix(
+                regions,
+                words,
+                member.rule,
+                region_counts=region_counts,
+                word_counts=word_counts,
+                memory_budget=self.budget,
+            )
+            mean = part if mean is None else mean + part
+        assert mean is not None
+        return mean
+
+
+def _tiles(
+    members: Sequence[Member], order_C: torch.Tensor, sorted_C: torch.Tensor, folds: int, budget: int
+) -> list[Tile]:
+    """Cut the folds into tiles whose images, captions and scores each fit an eighth of the budget."""
+    image_count = len(members[0].images)
+    if folds < 1 or image_count % folds:
+        raise ScanError(
+            f"folds={folds} does not divide the split's {image_count} images into equal folds; "
+            "give a divisor (1: all at once)"
+        )
+    # Besides one score a pair there are a comparison each way, a NaN test and, for top_k, a sorted copy.
+    longest = max(1, math.isqrt(budget // 128))
+    borders = torch.arange(folds + 1) * (image_count // folds)
+    caption_borders = torch.searchsorted(sorted_C, borders).tolist()
+    image_bytes = [member.images.item_bytes for member in members]
+    caption_bytes = [member.captions.item_bytes[order_C] for member in members]
+    tiles: list[Tile] = []
+    for fold in range(folds):
+        first, last = caption_borders[fold], caption_borders[fold + 1]
+        if first == last:
+            raise ScanError(
+                f"fold {fold + 1} of {folds} has no caption, so it has no recall; use fewer folds"
+            )
+        image_spans = _spans(image_bytes, int(borders[fold]), int(borders[fold + 1]), budget // 8, longest)
+        caption_spans = _spans(caption_bytes, first, last, budget // 8, longest)
+        tiles += plan_tiles(image_spans, caption_spans, sorted_C)
+    return tiles
+
+
+def _spans(item_bytes: list[torch.Tensor], start: int, stop: int, limit: int, longest: int) -> list[Span]:
+    """Cut items start to stop into runs of at most `longest` items and `limit` bytes once padded (at least
+    one item each, whatever its size).
+    """
+    spans = []
+    columns = torch.stack(item_bytes).T.tolist()
+    first, widest = start, [0] * len(item_bytes)
+    for item in range(start, stop):
+        wider = [max(pair) for pair in zip(widest, columns[item], strict=True)]
+        if item > first and (item - first == longest or (item + 1 - first) * sum(wider) > limit):
+            spans.append((first, item))
+            first, wider = item, columns[item]
+        widest = wider
+    return [*spans, (first, stop)]
+
+
+def _sizes(members: Sequence[Member]) -> tuple[int, int]:
+    """Return how many images and captions the members agree on."""
+    if not members:
+        raise ValueError("there is no member, so there is nothing to average")
+    for member in members:
+        if not (math.isfinite(member.weight) and member.weight > 0):
+            raise ValueError(f"a member's weight is {member.weight}, expected a positive number")
+    sizes = {(len(member.images), len(member.captions)) for member in members}
+    if len(sizes) > 1:
+        raise ValueError(f"members differ in (images, captions): {sorted(sizes)}")
+    return sizes.pop()
+
+
+def _in_callers_order(ranks: Ranks, order_C: torch.Tensor) -> Ranks:
+    """Undo the sorting of captions by image."""
+    order = order_C.numpy()
+    back = order_C.argsort().numpy()
+    top = ranks.top
+    if top is not None:
+        # Where there is no caption the index is -1 and stays it.
+        ids = order[top.i2t.clip(0)]
+        ids[top.i2t < 0] = -1
+        top = Top(ids, top.i2t_scores, top.t2i[back], top.t2i_scores[back])
+    return replace(ranks, t2i=ranks.t2i[back], t2i_images=ranks.t2i_images[back], top=top)
