@@ -1,0 +1,17 @@
+"""The similarity of stacked cross attention: the rule, the fast exact engine, weights and the triplet loss."""
+
+from scan_lightning.similarity.attend import attend
+from scan_lightning.similarity.engine import similarity_matrix
+from scan_lightning.similarity.pairs import similarity_pairs
+from scan_lightning.similarity.rule import Attention, Rule, SumMax
+from scan_lightning.similarity.triplet import triplet_loss
+
+__all__ = [
+    "Attention",
+    "Rule",
+    "SumMax",
+    "attend",
+    "similarity_matrix",
+    "similarity_pairs",
+    "triplet_loss",
+]

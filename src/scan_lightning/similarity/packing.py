@@ -1,0 +1,77 @@
+"""Captions sorted by length and laid end to end, so that no padding word is ever multiplied.
+
+Captions of one length form a *group*: their scores are a dense (captions, words, ...) array without a mask.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Group:
+    """Captions of one length inside a pack: rows `start : start + captions * length`, caption after caption."""
+
+    start: int
+    captions: int
+    length: int
+
+    @property
+    def rows(self) -> slice:
+        """The pack's rows that belong to this group."""
+        return slice(self.start, self.start + self.captions * self.length)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Where each packed row comes from.
+
+    Attributes:
+        captions: (C,) int64, the captions in packed order.
+        row_caption: (N,) int64, the caption of each packed row.
+        row_position: (N,) int64, the word position of each packed row.
+        groups: the captions of each length, in packed order.
+    """
+
+    captions: Tensor
+    row_caption: Tensor
+    row_position: Tensor
+    groups: tuple[Group, ...]
+
+    def to(self, device: torch.device) -> "Pack":
+        """The same pack with its indices on a device."""
+        return Pack(
+            self.captions.to(device), self.row_caption.to(device), self.row_position.to(device), self.groups
+        )
+
+    def take(self, words: Tensor) -> Tensor:
+        """Packed rows (N, D) of padded words (C, W, D)."""
+        return words[self.row_caption, self.row_position]
+
+    def put_back(self, rows: Tensor, into: Tensor) -> None:
+        """Add packed rows (N, D) to padded words (C, W, D); the inverse of `take`, each row goes to its own place."""
+        into[self.row_caption, self.row_position] += rows
+
+
+def pack(counts: Tensor, captions: Tensor) -> Pack:
+    """Pack some captions.
+
+    Args:
+        counts: (all captions,) int64 on the CPU, words of each caption.
+        captions: (C,) int64 on the CPU, the captions to pack, already sorted by length.
+
+    Returns:
+        The pack, on the CPU.
+    """
+    lengths = counts[captions]
+    row_caption = captions.repeat_interleave(lengths)
+    ends = lengths.cumsum(0)
+    row_position = torch.arange(len(row_caption)) - (ends - lengths).repeat_interleave(lengths)
+    groups, start = [], 0
+    for length, size in zip(
+        *(t.tolist() for t in lengths.unique_consecutive(return_counts=True)), strict=True
+    ):
+        groups.append(Group(start, size, length))
+        start += size * length
+    return Pack(captions, row_caption, row_position, tuple(groups))
