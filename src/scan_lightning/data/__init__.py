@@ -1,0 +1,1 @@
+"""The store, what fills it, and what reads batches from it."""

@@ -1,0 +1,66 @@
+"""Region boxes: x1 y1 x2 y2 in pixels of the picture, NaN when unknown."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scan_lightning.data.format import BOX_SLACK
+from scan_lightning.errors import ScanError
+
+
+def stored_boxes(boxes: np.ndarray | None, regions: int, width: int, height: int, image: str) -> np.ndarray:
+    """One image's boxes as the store keeps them.
+
+    Args:
+        boxes: (k, 4) numbers, a row of NaN for a region without a box; None when none is known.
+        regions: k.
+        width: Of the picture, 0 when unknown.
+        height: Of the picture, 0 when unknown.
+        image: How messages name the image.
+
+    Returns:
+        (k, 4) float32.
+
+    Raises:
+        ScanError: wrong shape, values that are no numbers, corners swapped, or outside the picture.
+    """
+    if boxes is None:
+        return np.full((regions, 4), np.nan, dtype=np.float32)
+    if boxes.shape != (regions, 4):
+        raise ScanError(
+            f"{image}: boxes have shape {boxes.shape}; expected {(regions, 4)}, one x1 y1 x2 y2 a region."
+        )
+    stored = boxes.astype(np.float32)
+    faults = box_faults(stored, np.array([[width, height]] * regions))
+    if faults:
+        row, fault = faults[0]
+        raise ScanError(f"{image}: box {row} {fault}. Boxes are x1 y1 x2 y2 in pixels of the picture.")
+    return stored
+
+
+def box_faults(boxes: np.ndarray, sizes: np.ndarray) -> list[tuple[int, str]]:
+    """What is wrong with boxes.
+
+    Args:
+        boxes: (R, 4) float32; a row of four NaN is a box nobody knows, and no fault.
+        sizes: (R, 2) width and height of each box's picture, 0 when unknown.
+
+    Returns:
+        (row, fault) of every faulty box, in order.
+    """
+    missing = np.isnan(boxes).sum(axis=1)
+    finite = np.isfinite(boxes).all(axis=1)
+    with np.errstate(invalid="ignore"):
+        swapped = finite & ((boxes[:, 2] < boxes[:, 0]) | (boxes[:, 3] < boxes[:, 1]))
+        limits = np.tile(sizes, 2)
+        beyond = ((boxes > limits + BOX_SLACK) & (limits > 0)).any(axis=1)
+        outside = finite & ((boxes < -BOX_SLACK).any(axis=1) | beyond)
+    broken = ~finite & (missing < 4)
+    faults = []
+    for row in np.flatnonzero(broken | swapped | outside).tolist():
+        width, height = sizes[row].tolist()
+        where = f"the {width} x {height} picture" if width and height else "the picture"
+        why = "is not four numbers" if broken[row] else "has its corners swapped"
+        why = f"lies outside {where}" if outside[row] and not swapped[row] else why
+        faults.append((row, f"{boxes[row].tolist()} {why}"))
+    return faults

@@ -1,0 +1,155 @@
+"""Whether a file is a store that can be read: what Store checks each time it opens one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from scan_lightning.data.format import DATASETS, FEATURE_DTYPES, FORMAT, SPLIT_CODES, VERSION
+from scan_lightning.errors import ScanError
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a store says about itself, and which file it was."""
+
+    source: str
+    created: str
+    tokenizer: str
+    feature_dim: int
+    feature_dtype: np.dtype[Any]
+    feature_offset: int  # bytes from the start of the file
+    images: int
+    regions: int
+    captions: int
+    splits: dict[str, int]  # images of each split that has any
+    identity: tuple[int, int, int]  # device, inode, size
+
+    def require_same(self, path: Path) -> None:
+        """Check that the path still leads to the file this header was read from.
+
+        Raises:
+            ScanError: it was removed, replaced or cut.
+        """
+        try:
+            found = _identity(path)
+        except OSError as error:
+            raise ScanError(
+                f"{path}: was removed while it was in use. Put it back and start again."
+            ) from error
+        if found != self.identity:
+            raise ScanError(
+                f"{path}: was replaced by another file while it was in use. "
+                "Start again; `scan-lightning data check` tells whether it is whole."
+            )
+
+
+def read_header(path: Path) -> Header:
+    """Read and check a store's header; no feature is read.
+
+    Raises:
+        ScanError: missing, no HDF5 file, no store, of another version, unfinished, or cut short.
+    """
+    if not path.exists():
+        raise ScanError(
+            f"{path}: there is no such file. `scan-lightning data build --help` shows how to make a store."
+        )
+    if path.is_dir():
+        raise ScanError(f"{path}: is a folder; expected a store, one HDF5 file.")
+    identity = _identity(path)
+    file = _open_hdf5(path)
+    with file:
+        try:
+            _check_attributes(path, file)
+            return _read(path, file, identity)
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise ScanError(
+                f"{path}: is damaged, its header cannot be read ({_first_line(error)}). "
+                "`scan-lightning data check` says more; build it again."
+            ) from error
+
+
+def _open_hdf5(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except PermissionError as error:
+        raise ScanError(f"{path}: cannot be read: permission denied.") from error
+    except (OSError, RuntimeError) as error:
+        size = f"{path.stat().st_size:,} bytes"
+        if "truncated file" in str(error):
+            raise ScanError(
+                f"{path}: is cut short ({size}; HDF5: {_first_line(error)}). "
+                "The copy was interrupted or the disk was full: copy or build it again."
+            ) from error
+        raise ScanError(
+            f"{path}: is not an HDF5 file or its start is damaged ({size}). Expected a store made by "
+            "`scan-lightning data build`."
+        ) from error
+
+
+def _check_attributes(path: Path, file: h5py.File) -> None:
+    attrs = file.attrs
+    if attrs.get("format") != FORMAT:
+        raise ScanError(
+            f"{path}: is an HDF5 file but not a store (attribute format is {attrs.get('format')!r}, expected "
+            f"{FORMAT!r}). `scan-lightning data build --layout hdf5-vqa` makes a store from other HDF5 dumps."
+        )
+    if attrs.get("version") != VERSION:
+        raise ScanError(
+            f"{path}: is a store of version {attrs.get('version')}; this scan-lightning reads "
+            f"version {VERSION}. Build it again, or use the scan-lightning that wrote it."
+        )
+    if not attrs.get("complete", False):
+        raise ScanError(f"{path}: is unfinished: its build was interrupted. Build it again.")
+
+
+def _read(path: Path, file: h5py.File, identity: tuple[int, int, int]) -> Header:
+    missing = [name for name in DATASETS if name not in file]
+    if missing:
+        raise ScanError(f"{path}: lacks the datasets {', '.join(missing)}. Build it again.")
+    features = file["region/features"]
+    feature_dim = int(file.attrs["feature_dim"])
+    offset = features.id.get_offset()
+    if str(features.dtype) not in FEATURE_DTYPES or features.ndim != 2 or features.shape[1] != feature_dim:
+        raise ScanError(
+            f"{path}: /region/features is {features.dtype} {features.shape}; expected "
+            f"{' or '.join(FEATURE_DTYPES)} (regions, {feature_dim})."
+        )
+    if features.chunks is not None or offset is None:
+        raise ScanError(
+            f"{path}: /region/features is not contiguous, so it cannot be streamed. Rewrite the store with "
+            "`scan-lightning data convert`, or build it again."
+        )
+    if offset + features.nbytes > identity[2]:
+        raise ScanError(
+            f"{path}: is cut short: {identity[2]:,} bytes, but the features end at byte "
+            f"{offset + features.nbytes:,}. Copy or build it again."
+        )
+    codes = file["image/split"][:]
+    counts = {name: int((codes == code).sum()) for name, code in SPLIT_CODES.items()}
+    return Header(
+        source=str(file.attrs["source"]),
+        created=str(file.attrs["created"]),
+        tokenizer=str(file.attrs["tokenizer"]),
+        feature_dim=feature_dim,
+        feature_dtype=features.dtype,
+        feature_offset=int(offset),
+        images=len(file["image/id"]),
+        regions=len(features),
+        captions=len(file["caption/text"]),
+        splits={name: count for name, count in counts.items() if count},
+        identity=identity,
+    )
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,223 @@
+"""Read a store: cheap to open, safe to pickle and fork, random regions at the speed of a memory copy."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES
+from scan_lightning.data.header import Header, read_header
+from scan_lightning.errors import ScanError
+
+
+class Store:
+    """A finished store, read only.
+
+    Opening reads the header and checks it. The file's handle and the memory map of the features are made on
+    first use in each process, so a store can be pickled, forked and handed to workers.
+
+    Args:
+        path: The HDF5 file.
+
+    Raises:
+        ScanError: missing, no HDF5 file, no store, of another version, unfinished, or cut short.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._header: Header = read_header(self.path)
+        self.feature_dim: int = self._header.feature_dim
+        self.feature_dtype: np.dtype[Any] = self._header.feature_dtype
+        self.tokenizer: str = self._header.tokenizer
+        self.source: str = self._header.source
+        self.created: str = self._header.created
+        self.splits: dict[str, int] = dict(self._header.splits)
+        self.image_count: int = self._header.images
+        self.region_count: int = self._header.regions
+        self.caption_count: int = self._header.captions
+        self._process: int | None = None
+        self._file: h5py.File | None = None
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r}, images={self.image_count}, captions={self.caption_count})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {key: value for key, value in self.__dict__.items() if key not in _CACHED}
+        return state | {"_process": None, "_file": None}
+
+    # -- images and regions
+
+    def image_rows(self, split: str) -> np.ndarray:
+        """Rows of a split's images, (n,) int64, ascending.
+
+        Raises:
+            ScanError: the store has no such split.
+        """
+        self._require(split)
+        return np.flatnonzero(self._split_codes == SPLIT_CODES[split])
+
+    def read_regions(self, image_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features of images, padded to the largest of them.
+
+        Args:
+            image_rows: (n,) rows in any order; one may come several times.
+
+        Returns:
+            features (n, k_max, D) of the stored type, zero past each count; counts (n,) int64.
+
+        Raises:
+            ScanError: the file became shorter since it was opened.
+            IndexError: a row is outside the store.
+        """
+        rows = np.asarray(image_rows, dtype=np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= self.image_count):
+            raise IndexError(f"image rows {rows.min()}..{rows.max()}, the store has {self.image_count}")
+        starts = self.region_offsets[rows]
+        counts = self.region_offsets[rows + 1] - starts
+        features = self._features
+        longest = int(counts.max(initial=0))
+        out = np.empty((len(rows), longest, self.feature_dim), dtype=self.feature_dtype)
+        for index, (start, count) in enumerate(zip(starts.tolist(), counts.tolist(), strict=True)):
+            out[index, :count] = features[start : start + count]
+            if count < longest:
+                out[index, count:] = 0
+        return out, counts
+
+    def boxes(self, image_row: int) -> np.ndarray:
+        """Boxes of one image, (k, 4) float32 x1 y1 x2 y2 in pixels, NaN when unknown."""
+        start, stop = self.region_offsets[image_row : image_row + 2].tolist()
+        return np.asarray(self._open()["region/boxes"][start:stop])
+
+    def image_id(self, row: int) -> str:
+        """The id of an image."""
+        return self.image_ids[row]
+
+    def image_size(self, row: int) -> tuple[int, int]:
+        """Width and height of an image in pixels, 0 when unknown."""
+        width, height = self._open()["image/size"][row].tolist()
+        return width, height
+
+    def find_image(self, image_id: str) -> int:
+        """The row of an image.
+
+        Raises:
+            ScanError: there is no image of this id; the message names ids that look like it.
+        """
+        row = self._row_of_id.get(image_id)
+        if row is None:
+            near = difflib.get_close_matches(image_id, self.image_ids, n=3, cutoff=0.5)
+            hint = f"Did you mean {', '.join(near)}?" if near else f"Ids look like {self.image_ids[0]!r}."
+            raise ScanError(f"{self.path}: no image {image_id!r} among {self.image_count:,}. {hint}")
+        return row
+
+    # -- captions
+
+    def caption_rows(self, split: str) -> np.ndarray:
+        """Rows of the captions of a split's images, (m,) int64, sorted by image and caption.
+
+        Raises:
+            ScanError: the store has no such split.
+        """
+        self._require(split)
+        image = self.caption_image
+        rows = np.flatnonzero(self._split_codes[image] == SPLIT_CODES[split])
+        return rows[np.argsort(image[rows], kind="stable")]
+
+    def caption_text(self, rows: np.ndarray) -> list[str]:
+        """The captions as they were given; rows in any order."""
+        unique, inverse = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
+        if not len(unique):
+            return []
+        texts = self._open()["caption/text"].asstr()[unique]
+        return [str(texts[index]) for index in inverse.tolist()]
+
+    def caption_lexicon_ids(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Each caption's tokens as (n,) int32 rows of the lexicon, without start and end."""
+        offsets, tokens = self.caption_offsets, self._tokens
+        return [tokens[offsets[row] : offsets[row + 1]] for row in np.asarray(rows, dtype=np.int64).tolist()]
+
+    def caption_words(self, rows: np.ndarray) -> list[list[str]]:
+        """Each caption's tokens as words."""
+        words = self.lexicon[0]
+        return [[words[index] for index in ids.tolist()] for ids in self.caption_lexicon_ids(rows)]
+
+    @cached_property
+    def lexicon(self) -> tuple[list[str], np.ndarray]:
+        """Every word of every split, and (V,) int64 how often it occurs in train and val captions."""
+        file = self._open()
+        return file["lexicon/word"].asstr()[:].tolist(), file["lexicon/count"][:]
+
+    @cached_property
+    def gold_links(self) -> np.ndarray:
+        """(L, 3) int64: caption row, position among the caption's tokens, region row; mostly none."""
+        file = self._open()
+        return file[GOLD_LINKS][:] if GOLD_LINKS in file else np.zeros((0, 3), dtype=np.int64)
+
+    # -- small arrays, read once a process
+
+    @cached_property
+    def region_offsets(self) -> np.ndarray:
+        """(N + 1,) int64: image i owns region rows offsets[i] : offsets[i + 1]."""
+        return np.asarray(self._open()["region/offsets"][:])
+
+    @cached_property
+    def caption_offsets(self) -> np.ndarray:
+        """(C + 1,) int64: caption c owns tokens offsets[c] : offsets[c + 1]."""
+        return np.asarray(self._open()["caption/offsets"][:])
+
+    @cached_property
+    def caption_image(self) -> np.ndarray:
+        """(C,) int64: the row of each caption's image."""
+        return np.asarray(self._open()["caption/image"][:])
+
+    @cached_property
+    def image_ids(self) -> list[str]:
+        """The id of every image."""
+        ids: list[str] = self._open()["image/id"].asstr()[:].tolist()
+        return ids
+
+    @cached_property
+    def _row_of_id(self) -> dict[str, int]:
+        return {image_id: row for row, image_id in enumerate(self.image_ids)}
+
+    @cached_property
+    def _split_codes(self) -> np.ndarray:
+        return np.asarray(self._open()["image/split"][:])
+
+    @cached_property
+    def _tokens(self) -> np.ndarray:
+        return np.asarray(self._open()["caption/tokens"][:])
+
+    # -- the file
+
+    def _open(self) -> h5py.File:
+        """This process's handle."""
+        if self._file is None or self._process != os.getpid():
+            self._header.require_same(self.path)
+            self._file = h5py.File(self.path, "r")
+            self._process = os.getpid()
+        return self._file
+
+    @cached_property
+    def _features(self) -> np.ndarray:
+        """The feature array as a read-only memory map; it survives a fork, and is left behind by pickling."""
+        self._header.require_same(self.path)
+        shape = (self.region_count, self.feature_dim)
+        mapped = np.memmap(
+            self.path, dtype=self.feature_dtype, mode="r", offset=self._header.feature_offset, shape=shape
+        )
+        return mapped.view(np.ndarray)  # a plain array: slicing a memmap object costs more than the copy
+
+    def _require(self, split: str) -> None:
+        if split not in self.splits:
+            there = ", ".join(f"{name} ({count:,} images)" for name, count in self.splits.items())
+            raise ScanError(f"{self.path}: has no split {split!r}. It has {there}.")
+
+
+_CACHED = frozenset(name for name, value in vars(Store).items() if isinstance(value, cached_property))

@@ -1,0 +1,125 @@
+"""Captions to words, words to ids: the tokeniser and the vocabulary.
+
+The released data was tokenised by NLTK on the lower-cased caption; here spaCy's English rules do it, on the
+lower-cased caption too, and the name of the tokeniser travels with every store and checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from scan_lightning.errors import ScanError
+
+PAD, START, END, UNK = 0, 1, 2, 3
+SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")
+
+
+class Tokenizer:
+    """spaCy's rules for English on the lower-cased text; whitespace is no token.
+
+    Plain to pickle: the spaCy pipeline is built on first use and left behind.
+    """
+
+    def __init__(self, name: str = "spacy-en-lower") -> None:
+        self.name = name
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        import spacy  # takes a third of a second: only commands that tokenise pay for it
+
+        return spacy.blank("en")
+
+    def spans(self, texts: Iterable[str]) -> Iterator[list[tuple[str, int]]]:
+        """Tokens with the character offset, in the lower-cased text, where each starts.
+
+        Args:
+            texts: Captions; an empty one gives an empty list.
+
+        Yields:
+            One list of (token, offset) a text, in order.
+        """
+        for doc in self._pipeline.pipe(text.lower() for text in texts):
+            yield [(token.text, token.idx) for token in doc if not token.is_space]
+
+    def tokenize(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Tokens of each text, in order; an empty text gives an empty list.
+
+        >>> list(Tokenizer().tokenize(["A dog's red-hot ball."]))
+        [['a', 'dog', "'s", 'red', '-', 'hot', 'ball', '.']]
+        """
+        for spans in self.spans(texts):
+            yield [token for token, _ in spans]
+
+
+TOKENIZERS: dict[str, Callable[[], Tokenizer]] = {"spacy-en-lower": lambda: Tokenizer("spacy-en-lower")}
+
+
+def tokenizer(name: str) -> Tokenizer:
+    """The tokeniser of this name.
+
+    Raises:
+        ScanError: there is none of this name.
+    """
+    if name not in TOKENIZERS:
+        raise ScanError(
+            f"unknown tokenizer {name!r}: this version knows {', '.join(sorted(TOKENIZERS))}. "
+            "Use the version of scan-lightning that wrote the file, or build the store again."
+        )
+    return TOKENIZERS[name]()
+
+
+class Vocabulary:
+    """A closed list of words with the specials first: `<pad>` 0, `<start>` 1, `<end>` 2, `<unk>` 3.
+
+    Args:
+        words: Every word, the four specials first; the position is the id.
+
+    Raises:
+        ValueError: the specials are not where they belong, or a word comes twice.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = list(words)
+        if tuple(self.words[: len(SPECIALS)]) != SPECIALS:
+            raise ValueError(f"a vocabulary starts with {SPECIALS}, found {self.words[:4]}")
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        if len(self._ids) != len(self.words):
+            raise ValueError("a vocabulary holds each word once")
+
+    @classmethod
+    def from_counts(cls, words: Sequence[str], counts: np.ndarray, threshold: int = 4) -> Vocabulary:
+        """The words counted at least `threshold` times, in the order given.
+
+        Args:
+            words: (V,) words, each once, without the specials.
+            counts: (V,) how often each occurs.
+            threshold: The lowest count that lets a word in (released data: 4).
+
+        >>> Vocabulary.from_counts(["a", "dog", "zyx"], np.array([9, 4, 3])).words[4:]
+        ['a', 'dog']
+        """
+        kept = [w for w, count in zip(words, counts, strict=True) if count >= threshold and w not in SPECIALS]
+        return cls([*SPECIALS, *kept])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def id(self, word: str) -> int:
+        """The id of a word, `<unk>`'s for a word outside; text never reaches a special's id."""
+        index = self._ids.get(word, UNK)
+        return index if index > UNK else UNK
+
+    def encode(self, tokens: Sequence[str]) -> list[int]:
+        """Ids of a caption: start, one a token, end. An empty caption is start + end.
+
+        >>> Vocabulary.from_counts(["a", "dog"], np.array([9, 9])).encode(["a", "cat"])
+        [1, 4, 3, 2]
+        """
+        return [START, *(self.id(token) for token in tokens), END]

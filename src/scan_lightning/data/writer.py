@@ -1,0 +1,214 @@
+"""Write a store: records in, one complete and sealed HDF5 file out, or nothing at all."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from scan_lightning.data.atomic import atomic_file, writing
+from scan_lightning.data.boxes import stored_boxes
+from scan_lightning.data.caption_writer import CaptionWriter, Link, write_array
+from scan_lightning.data.format import (
+    FEATURE_DTYPES,
+    FORMAT,
+    SPLIT_CODES,
+    VERSION,
+    split_dtype,
+)
+from scan_lightning.data.progress import progress as show_progress
+from scan_lightning.data.region_writer import BlockWriter, FeatureCaster
+from scan_lightning.data.seal import USER_BLOCK, write_seal
+from scan_lightning.data.text import tokenizer
+from scan_lightning.errors import ScanError
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image with everything a store keeps of it.
+
+    Args:
+        id: Unique in the store; where there is a picture, its file name.
+        split: `train`, `val` or `test`.
+        width: Of the picture in pixels, 0 when unknown.
+        height: Of the picture in pixels, 0 when unknown.
+        features: (k, D) float, k >= 1.
+        boxes: (k, 4) x1 y1 x2 y2 in pixels, None when unknown.
+        captions: At least one; an empty text is kept and has no tokens.
+        links: Gold (caption index, character offset where the word starts, region index) within the record.
+    """
+
+    id: str
+    split: str
+    width: int
+    height: int
+    features: np.ndarray
+    boxes: np.ndarray | None
+    captions: Sequence[str]
+    links: Sequence[Link] = ()
+
+
+def write_store(
+    path: str | Path,
+    records: Iterable[ImageRecord],
+    *,
+    source: str,
+    feature_dim: int,
+    images: int,
+    regions: int,
+    dtype: str = "float16",
+    tokenizer_name: str = "spacy-en-lower",
+    progress: bool = True,
+    overwrite: bool = True,
+) -> None:
+    """Write records to a store; features are never all in memory.
+
+    Args:
+        path: The store. It appears when it is complete, checked and on the disk; on any fault or Ctrl-C
+            there is nothing under this name, or still the file that was there before.
+        records: `images` records with `regions` regions in all, in the order they shall be stored.
+        source: Where the data comes from, in words.
+        feature_dim: D, the width of every feature.
+        images: Number of records, at least one (a contiguous dataset cannot grow).
+        regions: Number of regions of all records.
+        dtype: `float16` or `float32`, how features are stored.
+        tokenizer_name: Key of `text.TOKENIZERS`.
+        progress: Show progress on stderr.
+        overwrite: Replace an existing file; False refuses.
+
+    Raises:
+        ScanError: a record is faulty, totals differ, or the file cannot be written.
+    """
+    if dtype not in FEATURE_DTYPES:
+        raise ScanError(f"dtype {dtype!r}: a store holds {' or '.join(FEATURE_DTYPES)}.")
+    target = Path(path)
+    needed = regions * (feature_dim * np.dtype(dtype).itemsize + 16)
+    with atomic_file(target, overwrite=overwrite, needed_bytes=needed) as partial:
+        with _new_file(partial, target) as file:
+            writer = _StoreWriter(file, target, source, feature_dim, images, regions, dtype, tokenizer_name)
+            with show_progress(f"writing {target.name}", images, shown=progress) as advance:
+                for record in records:
+                    writer.add(record)
+                    advance(1)
+            with writing(target):
+                start, count = writer.finish()
+        with writing(target):
+            write_seal(partial, start, count)
+
+
+@contextlib.contextmanager
+def _new_file(partial: Path, target: Path):  # type: ignore[no-untyped-def]
+    """An HDF5 file whose metadata carries checksums (1.10 on) and whose big arrays start on a page."""
+    with writing(target):
+        file = h5py.File(
+            partial,
+            "w",
+            libver=("v110", "v110"),
+            userblock_size=USER_BLOCK,
+            alignment_threshold=1 << 20,
+            alignment_interval=USER_BLOCK,
+            locking=False,
+        )
+    try:
+        yield file
+    except BaseException:
+        # Give the space back first: on a full disk HDF5 could otherwise not even close the file.
+        with contextlib.suppress(OSError):
+            partial.open("r+b").close()
+        with contextlib.suppress(Exception):
+            file.close()
+        raise
+    with writing(target):
+        file.close()
+
+
+class _StoreWriter:
+    """The state of one store being written."""
+
+    def __init__(
+        self,
+        file: h5py.File,
+        target: Path,
+        source: str,
+        feature_dim: int,
+        images: int,
+        regions: int,
+        dtype: str,
+        tokenizer_name: str,
+    ) -> None:
+        self.file, self.target = file, target
+        self.images, self.regions = images, regions
+        self.ids: dict[str, str] = {}  # id -> split
+        self.sizes: list[tuple[int, int]] = []
+        self.offsets = [0]
+        self.caster = FeatureCaster(dtype, feature_dim)
+        with writing(target):
+            for group in ("image", "region", "caption", "lexicon", "checksum"):
+                file.create_group(group)
+            file.attrs["format"] = FORMAT
+            file.attrs["version"] = VERSION
+            file.attrs["source"] = source
+            file.attrs["feature_dim"] = feature_dim
+            file.attrs["tokenizer"] = tokenizer_name
+            now = datetime.datetime.now(datetime.UTC)
+            file.attrs["created"] = now.isoformat(timespec="seconds")
+            self.features = BlockWriter(file, "region/features", (regions, feature_dim), dtype)
+            self.boxes = BlockWriter(file, "region/boxes", (regions, 4), "float32")
+            self.captions = CaptionWriter(file, tokenizer(tokenizer_name))
+
+    def add(self, record: ImageRecord) -> None:
+        """Check and append one image."""
+        name = f"image {record.id!r}"
+        if not record.id:
+            raise ScanError(f"image {len(self.ids)} (counted from 0): has an empty id.")
+        if record.id in self.ids:
+            raise ScanError(
+                f"{name}: comes twice ({self.ids[record.id]}, {record.split}). "
+                "Ids must be unique over all splits; remove one or give it another id."
+            )
+        if record.split not in SPLIT_CODES:
+            raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
+        if not record.captions:
+            raise ScanError(f"{name}: has no caption. Leave the image out or give it one.")
+        features = self.caster.cast(record.features, name)
+        boxes = stored_boxes(record.boxes, len(features), record.width, record.height, name)
+        row, region = len(self.ids), self.offsets[-1]
+        if row == self.images or region + len(features) > self.regions:
+            self._raise_totals(row + 1, region + len(features), "at least ")
+        self.ids[record.id] = record.split
+        self.sizes.append((record.width, record.height))
+        self.offsets.append(region + len(features))
+        with writing(self.target):
+            self.features.append(features)
+            self.boxes.append(boxes)
+            self.captions.add(record.captions, record.links, record.split, row, region)
+
+    def finish(self) -> tuple[int, int]:
+        """Write what waits and the attribute `complete`; where the feature array lies and its bytes."""
+        if (len(self.ids), self.offsets[-1]) != (self.images, self.regions):
+            self._raise_totals(len(self.ids), self.offsets[-1], "")
+        self.features.finish()
+        self.boxes.finish()
+        self.captions.finish()
+        codes = np.array([SPLIT_CODES[split] for split in self.ids.values()], dtype=split_dtype())
+        write_array(self.file, "image/id", np.array(list(self.ids), dtype=object))
+        write_array(self.file, "image/split", codes)
+        write_array(self.file, "image/size", np.array(self.sizes, dtype=np.int32))
+        write_array(self.file, "region/offsets", np.array(self.offsets, dtype=np.int64))
+        start = self.features.dataset.id.get_offset()
+        count = self.features.dataset.id.get_storage_size()
+        self.file.flush()
+        self.file.attrs["complete"] = True
+        return start, count
+
+    def _raise_totals(self, images: int, regions: int, least: str) -> None:
+        raise ScanError(
+            f"{self.target}: the source gave {least}{images:,} images with {regions:,} regions after "
+            f"{self.images:,} images with {self.regions:,} regions had been counted. "
+            "Did its files change during the build? Start again."
+        )
