@@ -1,0 +1,1 @@
+"""The encoders, the model they form, and checkpoints."""

@@ -1,0 +1,107 @@
+"""The DataModule: a store, a vocabulary, and the loaders of each split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+
+from scan_lightning.data.batches import CaptionBatch, ImageBatch
+from scan_lightning.data.captions import caption_tokens
+from scan_lightning.data.loading import BlockLoader, Captions, Images, Pairs, TrainLoader
+from scan_lightning.data.order import BatchOrder
+from scan_lightning.data.store import Store
+from scan_lightning.data.text import Vocabulary
+from scan_lightning.errors import ScanError
+
+# Constants, because which items share a block decides the last bit of an embedding.
+IMAGE_BLOCK = 128
+CAPTION_BLOCK = 512
+
+
+class PairData(pl.LightningDataModule):
+    """Streams a store.
+
+    Args:
+        path: the store's file.
+        batch_size: pairs of a global batch in training, split over ranks.
+        workers: reading processes.
+        seed: of the order of training pairs.
+        word_threshold: a word of the store counted this often enters the vocabulary.
+        vocabulary: words of a trained model, specials first; None: made from the store, by the threshold.
+        tokenizer: name of a trained model's tokeniser; the store's when None.
+
+    Raises:
+        ScanError: the store is missing or unusable.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        batch_size: int = 128,
+        workers: int = 0,
+        seed: int = 0,
+        word_threshold: int = 4,
+        vocabulary: Sequence[str] | None = None,
+        tokenizer: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.store = Store(path)
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        if vocabulary is None:
+            self.vocabulary = Vocabulary.from_counts(*self.store.lexicon, word_threshold)
+        else:
+            self.vocabulary = Vocabulary(vocabulary)
+        self.tokenizer = tokenizer or self.store.tokenizer
+
+    @property
+    def feature_dim(self) -> int:
+        """Width of the region features."""
+        return self.store.feature_dim
+
+    def train_dataloader(self) -> TrainLoader:
+        """Return the shuffled pairs of the train split, this rank's share of them."""
+        rank, world, pin = self._place()
+        pairs = Pairs(*self._split("train"))
+        order = BatchOrder(len(pairs), self.batch_size, self.seed, rank=rank, world=world)
+        return TrainLoader(pairs, order, workers=self.workers, pin=pin)
+
+    def val_dataloader(self) -> list[BlockLoader[ImageBatch] | BlockLoader[CaptionBatch]]:
+        """Return the loaders of the val split."""
+        return self.split_dataloaders("val")
+
+    def split_dataloaders(self, split: str) -> list[BlockLoader[ImageBatch] | BlockLoader[CaptionBatch]]:
+        """Return two loaders of a split in its own order: each image once, each caption once.
+
+        Raises:
+            ScanError: the store has no such split.
+        """
+        rank, world, pin = self._place()
+        images, captions = self._split(split)
+        workers = self.workers
+        return [
+            BlockLoader(images, IMAGE_BLOCK, workers=workers, pin=pin, rank=rank, world=world),
+            BlockLoader(captions, CAPTION_BLOCK, pin=pin, rank=rank, world=world),
+        ]
+
+    def _split(self, split: str) -> tuple[Images, Captions]:
+        image_rows, caption_rows = self.store.image_rows(split), self.store.caption_rows(split)
+        if not len(caption_rows):
+            raise ScanError(
+                f"{self.store.path}: split {split} has {len(image_rows)} images without a single caption; "
+                "expected at least one pair. Build the store again from the complete data."
+            )
+        tokens = caption_tokens(self.store, caption_rows, self.vocabulary, self.tokenizer)
+        images = np.searchsorted(image_rows, self.store.caption_image[caption_rows]).astype(np.int64)
+        return Images(self.store, image_rows), Captions(tokens, images)
+
+    def _place(self) -> tuple[int, int, bool]:
+        """Return this process's rank, how many there are, and whether batches go to a GPU."""
+        if self.trainer is None:
+            return 0, 1, False
+        root: torch.device = self.trainer.strategy.root_device
+        return self.trainer.global_rank, self.trainer.world_size, root.type == "cuda"

@@ -1,0 +1,174 @@
+"""From the store to padded batches: one sorted read a batch, in as many processes as asked for.
+
+Neither loader here is a torch DataLoader to the outside, each holds one: what Lightning would change in a
+DataLoader (samplers, epochs) is decided by `order.py` alone.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
+from scan_lightning.data.captions import CaptionTokens
+from scan_lightning.data.order import BatchOrder
+from scan_lightning.data.store import Store
+
+Rows = npt.NDArray[np.int64]
+Batch = TypeVar("Batch")
+
+
+class Images(Dataset[ImageBatch]):
+    """Images of a store, a batch at a time.
+
+    Args:
+        store: where they are; opened in each process on first use.
+        rows: (n,) which image rows.
+    """
+
+    def __init__(self, store: Store, rows: Rows) -> None:
+        self.store, self.rows = store, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, positions: list[int]) -> ImageBatch:
+        if not positions:  # a rank's share of a last batch smaller than the number of ranks
+            dtype = torch.from_numpy(np.empty(0, self.store.feature_dtype)).dtype
+            empty = torch.zeros(0, 1, self.store.feature_dim, dtype=dtype)
+            return ImageBatch(empty, torch.zeros(0, dtype=torch.int64))
+        regions, counts = self.store.read_regions(self.rows[positions])
+        return ImageBatch(torch.from_numpy(regions), torch.from_numpy(counts))
+
+
+class Captions(Dataset[CaptionBatch]):
+    """Captions, a batch at a time.
+
+    Args:
+        tokens: of each caption.
+        images: (C,) the position of each caption's image within the split.
+    """
+
+    def __init__(self, tokens: CaptionTokens, images: Rows) -> None:
+        self.tokens, self.images = tokens, images
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitems__(self, positions: list[int]) -> CaptionBatch:
+        index = np.asarray(positions, np.int64)
+        return CaptionBatch(*self.tokens.padded(index), torch.from_numpy(self.images[index]))
+
+
+class Pairs(Dataset[PairBatch]):
+    """Every caption of a split with its image: pair i is caption i."""
+
+    def __init__(self, images: Images, captions: Captions) -> None:
+        self.images, self.captions = images, captions
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitems__(self, positions: list[int]) -> PairBatch:
+        captions = self.captions.__getitems__(positions)
+        return PairBatch(self.images.__getitems__(captions.images.tolist()), captions)
+
+
+class TrainLoader:
+    """The shuffled pairs of a split, epoch after epoch, from any step on.
+
+    Iterating gives the rest of the epoch that `step` stands in. The step counts batches handed over, over all
+    epochs; it is looked at when the first batch is asked for, so it may be set after `iter()`.
+
+    Args:
+        pairs: what to load.
+        order: which pairs in which batch.
+        workers: processes that read ahead; 0 reads in this one.
+        pin: put batches into page-locked memory, for a GPU.
+    """
+
+    def __init__(self, pairs: Pairs, order: BatchOrder, *, workers: int = 0, pin: bool = False) -> None:
+        self.step = 0
+        self._order = order
+        self._loader = _loader(pairs, order, workers, pin)
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        self._order.step = self.step
+        for batch in self._loader:
+            self.step += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where the loader stands; Lightning saves it with a checkpoint."""
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a saved place."""
+        self.step = state["step"]
+
+
+class BlockLoader(Generic[Batch]):
+    """A split in its own order, in blocks cut by index; ranks take blocks in turn.
+
+    Which items share a block never depends on the number of ranks, so neither does any rounding.
+
+    Args:
+        dataset: `Images` or `Captions`.
+        block: items of a block.
+        workers: processes that read ahead.
+        pin: put batches into page-locked memory, for a GPU.
+        rank: which process.
+        world: how many processes.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Batch],
+        block: int,
+        *,
+        workers: int = 0,
+        pin: bool = False,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        size = len(dataset)  # type: ignore[arg-type]  # ours have a length
+        starts = range(rank * block, size, world * block)
+        self._blocks = [list(range(start, min(start + block, size))) for start in starts]
+        self._loader = _loader(dataset, self._blocks, workers, pin)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._loader)
+
+
+def _loader(dataset: Dataset[Batch], batches: Any, workers: int, pin: bool) -> DataLoader[Batch]:
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_as_is,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        worker_init_fn=_quiet_worker,
+    )
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _quiet_worker(_: int) -> None:
+    # Ctrl-C reaches the whole process group; a worker that ends by itself would turn it into an error.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

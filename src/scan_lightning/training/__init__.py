@@ -1,0 +1,1 @@
+"""Training and evaluation runs: the LightningModule, callbacks, a run's folder."""
