@@ -36,7 +36,8 @@ def atomic_file(target: Path, *, overwrite: bool, needed_bytes: int = 0) -> Iter
     except OSError as error:
         raise write_fault(target, error) from error
     try:
-        _refuse(target, overwrite, needed_bytes)
+        refuse_existing(target, overwrite)
+        _refuse_full(target, needed_bytes)
         yield partial
         with writing(target):
             _sync(partial)
@@ -76,11 +77,19 @@ def write_fault(target: Path, error: OSError) -> ScanError:
     return ScanError(f"{target}: cannot be written: {reason}. {advice} Nothing was left under this name.")
 
 
-def _refuse(target: Path, overwrite: bool, needed_bytes: int) -> None:
+def refuse_existing(target: Path, overwrite: bool) -> None:
+    """Refuse a target that must not be replaced, before any work is done.
+
+    Raises:
+        ScanError: it is a folder, or exists while `overwrite` is False.
+    """
     if target.is_dir():
         raise ScanError(f"{target}: is a folder; give the name of a file.")
     if target.exists() and not overwrite:
         raise ScanError(f"{target}: exists already. Give another name, or --overwrite to replace it.")
+
+
+def _refuse_full(target: Path, needed_bytes: int) -> None:
     free = _free_bytes(target.parent)
     if free < needed_bytes:
         raise ScanError(
