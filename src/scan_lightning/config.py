@@ -9,51 +9,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
-Number = TypeVar("Number", int, float)
+from scan_lightning.limits import limited
+
 MISSING = "???"  # OmegaConf's mark of a value that the user has to give
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The values a number may take: within the bounds, or equal to `special`."""
-
-    at_least: float | None = None
-    above: float | None = None
-    at_most: float | None = None
-    special: int | None = None
-    special_meaning: str = ""
-
-    def allow(self, value: float) -> bool:
-        """Whether `value` may be used; NaN never may."""
-        if self.special is not None and value == self.special:
-            return True
-        return (
-            value == value
-            and (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-        )
-
-    def __str__(self) -> str:
-        bounds = {"at least": self.at_least, "above": self.above, "at most": self.at_most}
-        text = ", ".join(f"{name} {bound:.12g}" for name, bound in bounds.items() if bound is not None)
-        return text if self.special is None else f"{text}, or {self.special}: {self.special_meaning}"
-
-
-def limited(
-    default: Number,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    special: int | None = None,
-    special_meaning: str = "",
-) -> Number:
-    """A dataclass field whose values have `Limits`."""
-    limits = Limits(at_least, above, at_most, special, special_meaning)
-    return field(default=default, metadata={"limits": limits})
 
 
 class Direction(StrEnum):
@@ -221,6 +181,8 @@ class LoggerConfig:
     name: str | None = None
     group: str | None = None
     tags: list[str] = field(default_factory=list)
+    panel_every_epochs: int = limited(0, at_least=0)  # attention pictures, hardest queries; 0: never
+    log_checkpoints: bool = False  # wandb only: best.ckpt and last.ckpt as an artifact
 
 
 @dataclass

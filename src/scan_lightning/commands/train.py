@@ -1,0 +1,25 @@
+"""`scan-lightning train`: one run, or a sweep with `-m`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from scan_lightning.config import TrainConfig
+
+HELP = "train a model, or a sweep of models with -m"
+
+
+def run(overrides: list[str]) -> int:
+    """Train what the overrides say; returns the status."""
+    from scan_lightning.launch.app import launch
+    from scan_lightning.launch.command import Command
+
+    return launch(Command("train", "config", TrainConfig, execute, continues=True), overrides)
+
+
+def execute(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
+    """One run, in the process that Hydra or its launcher gave it."""
+    from scan_lightning.training.run import train
+
+    return train(config, run_dir)

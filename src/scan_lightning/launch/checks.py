@@ -1,0 +1,146 @@
+"""What the schema alone cannot tell: settings without effect, files that are missing, faults of launching."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from scan_lightning.config import (
+    MISSING,
+    Aggregation,
+    EvaluateConfig,
+    LoggerKind,
+    Negatives,
+    Rule,
+    Strategy,
+    TrainConfig,
+)
+from scan_lightning.validate import Fault, leaf_keys
+
+FILES = {
+    "data.path": "a store made by `scan-lightning data build`",
+    "checkpoint": "a run's checkpoints/best.ckpt",
+    "resume": "a run's checkpoints/last.ckpt, or auto",
+}
+LAUNCHED_FROM_OUTSIDE = (
+    "TORCHELASTIC_RUN_ID",
+    "SLURM_STEP_ID",
+)  # torchrun, srun: one process a device is there
+
+
+def without_effect(config: TrainConfig | EvaluateConfig, given: Collection[str]) -> Iterator[str]:
+    """Warnings about settings that change nothing beside the others.
+
+    Args:
+        config: a checked config.
+        given: the keys that the user set on the command line.
+    """
+    if isinstance(config, EvaluateConfig):
+        for key in ("data.word_threshold", "trainer.max_epochs", "trainer.max_steps", "trainer.precision"):
+            if key in given:
+                yield f"{key} has no effect on evaluation (the checkpoint's vocabulary, one pass in fp32)"
+        return
+    default = TrainConfig()
+    attention = config.attention
+    if attention.rule is Rule.summax:
+        for name in ("smoothing", "raw_norm", "aggregation", "lse_scale"):
+            value = getattr(attention, name)
+            if f"attention.{name}" in given or value != getattr(default.attention, name):
+                yield f"attention.{name}={value} has no effect with attention.rule=summax (no attention)"
+    elif attention.aggregation is not Aggregation.lse and (
+        "attention.lse_scale" in given or attention.lse_scale != default.attention.lse_scale
+    ):
+        yield (
+            f"attention.lse_scale={attention.lse_scale:g} has no effect with "
+            f"attention.aggregation={attention.aggregation} (only lse uses it)"
+        )
+    if config.loss.warmup_steps and config.loss.negatives is Negatives.all:
+        yield (
+            f"loss.warmup_steps={config.loss.warmup_steps} has no effect with loss.negatives=all "
+            "(the warm-up is the steps with all negatives)"
+        )
+    if "optimizer.decay_epoch" in given and config.optimizer.decay_epoch >= config.trainer.max_epochs:
+        yield (
+            f"optimizer.decay_epoch={config.optimizer.decay_epoch} has no effect with "
+            f"trainer.max_epochs={config.trainer.max_epochs} (the run ends before)"
+        )
+    if config.logger.kind is LoggerKind.csv:
+        for key in leaf_keys(TrainConfig):
+            if key.startswith("logger.") and key != "logger.kind" and key in given:
+                yield f"{key} has no effect with logger=csv (metrics.csv goes into the run's folder)"
+
+
+def missing_files(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of paths that must exist, and of packages that an option needs.
+
+    Args:
+        values: a config's plain values, which may have other faults.
+    """
+    for key, expected in FILES.items():
+        value: Any = values
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if isinstance(value, str) and value not in (MISSING, "") and (key, value) != ("resume", "auto"):
+            yield from _not_a_file(key, value, expected)
+    logger = values.get("logger")
+    kind = logger.get("kind") if isinstance(logger, Mapping) else None
+    if kind == LoggerKind.tensorboard and find_spec("tensorboard") is None:
+        yield Fault("logger", "tensorboard is not installed", "pip install 'scan-lightning[tensorboard]'")
+
+
+def unwritable(folder: Path) -> Iterator[Fault]:
+    """The fault of a run's folder that could not be made or written to; nothing is created."""
+    nearest = folder.absolute()
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        yield Fault("run_dir", f"{nearest} is not a folder", "choose another run_dir")
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        yield Fault(
+            "run_dir", f"{nearest} cannot be written to", "choose another run_dir, or change its permissions"
+        )
+
+
+def launching(
+    config: TrainConfig | EvaluateConfig, launcher: DictConfig, given: Collection[str], *, multirun: bool
+) -> Iterator[Fault]:
+    """Faults of how processes would be started.
+
+    Under `-m` each job of a `ddp` run starts the command again for its other devices, and each of those would
+    run the whole sweep.
+    """
+    outside = any(name in os.environ for name in LAUNCHED_FROM_OUTSIDE)
+    trainer = config.trainer
+    several = trainer.devices * trainer.nodes != 1
+    if multirun and several and trainer.strategy in (Strategy.auto, Strategy.ddp) and not outside:
+        tasks = launcher.get("tasks_per_node", 1)
+        if tasks == 1:
+            count = "all" if trainer.devices == -1 else trainer.devices
+            yield Fault(
+                "trainer.devices",
+                f"{count} devices a job (strategy {trainer.strategy}) under -m, where every process of a job "
+                "would run the whole sweep again",
+                "either one device a job and the jobs in parallel (trainer.devices=1 with "
+                "hydra/launcher=joblib, or with hydra/launcher=submitit_slurm on Slurm), or no -m and one process "
+                "tree for a run on several devices (torchrun --nproc-per-node=N -m scan_lightning train "
+                "trainer=ddp trainer.devices=N run_dir=DIR ...)",
+            )
+    if "TORCHELASTIC_RUN_ID" in os.environ and "run_dir" not in given:
+        yield Fault(
+            "run_dir",
+            "the default, a time of day, differs between the processes of torchrun",
+            "give run_dir=DIR",
+        )
+
+
+def _not_a_file(key: str, path: str, expected: str) -> Iterator[Fault]:
+    if Path(path).is_dir():
+        yield Fault(key, f"{path} is a folder", f"expected a file: {expected}")
+    elif not Path(path).exists():
+        where = "" if Path(path).is_absolute() else f" (looked for {Path(path).absolute()})"
+        yield Fault(key, f"there is no file {path}{where}", f"expected {expected}")

@@ -1,0 +1,199 @@
+"""The jobs a command line asks for, each composed and checked before the first one starts."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from scan_lightning.conf_dir import conf_dir
+from scan_lightning.errors import ScanError, ScanWarning
+from scan_lightning.launch import checks
+from scan_lightning.launch.command import Command, Request
+from scan_lightning.launch.overrides import judge, text
+from scan_lightning.validate import Fault, faults_of, report
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: where it writes and which values of the sweep are its own."""
+
+    folder: Path
+    swept: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What Hydra is started with.
+
+    Args:
+        overrides: the checked words, with the folder pinned (a time of day would differ when read again).
+        multirun: a sweep.
+        folder: the run's folder; of a sweep, the parent.
+        swept: the keys with several values.
+        jobs: empty when the sweeper chooses the values as it goes (Optuna).
+    """
+
+    overrides: list[str]
+    multirun: bool
+    folder: Path
+    swept: list[str]
+    jobs: list[Job]
+
+
+def make_plan(command: Command, request: Request) -> Plan:
+    """Compose and check every job.
+
+    Raises:
+        ScanError: all faults of all jobs in one message.
+    """
+    with _hydra():
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        multirun = request.multirun or any(word.startswith("sweep=") for word in request.overrides)
+        given, faults = judge(request.overrides, command, request, parser, multirun=multirun)
+        fixed = [text(override) for override in given if not override.is_sweep_override()]
+        fixed += _search_path(request)
+        base = _compose(command, fixed)
+        if multirun:
+            lines = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
+            parameters, more = judge(lines, command, request, parser, multirun=True)
+            faults += more
+            given = [*parameters, *given]
+        swept = list(dict.fromkeys(item.key_or_group for item in given if item.is_sweep_override()))
+        pinned = _pinned(base, swept, given, multirun)
+        launched = (
+            [text(override) for override in given if override.is_hydra_override()]
+            + _search_path(request)
+            + pinned
+        )
+        grid = _grid(base, given) if multirun else [[word for word in fixed if not word.startswith("hydra")]]
+        composed = [_compose(command, [*words, *launched]) for words in grid] or [base]
+        keys = {override.key_or_group for override in given}
+        faults += _check(command, composed, keys, multirun)
+        if faults:
+            raise report(faults)
+    words = [
+        word for word in request.overrides if not word.startswith(("hydra.run.dir=", "hydra.sweep.dir="))
+    ]
+    folder = Path(base.hydra.sweep.dir if multirun else base.hydra.run.dir)
+    jobs = [_job(cfg, swept) for cfg in composed] if multirun and grid else [Job(folder, {})][: len(grid)]
+    return Plan([*words, *_search_path(request), *pinned], multirun, folder, swept, jobs)
+
+
+def unchecked(command: Command, request: Request) -> DictConfig:
+    """The composed config with Hydra's part, unchecked, so that a faulty one can be looked at."""
+    with _hydra():
+        return _compose(command, [*request.overrides, *_search_path(request)])
+
+
+def show(command: Command, request: Request) -> str:
+    """`unchecked` as YAML: the run's part (`--cfg job`), Hydra's or both."""
+    cfg = unchecked(command, request)
+    if request.show == "hydra":
+        return OmegaConf.to_yaml(cfg.hydra)
+    return OmegaConf.to_yaml(cfg if request.show == "all" else OmegaConf.masked_copy(cfg, _sections(cfg)))
+
+
+def _check(command: Command, composed: list[DictConfig], given: set[str], multirun: bool) -> list[Fault]:
+    faults: list[Fault] = []
+    notes: dict[str, None] = {}
+    for cfg in composed:
+        values = plain_values(cfg)
+        config, found = faults_of(command.schema, values)
+        faults += [*found, *checks.missing_files(values)]
+        if config is not None:
+            faults += checks.launching(config, cfg.hydra.launcher, given, multirun=multirun)
+            notes.update(dict.fromkeys(checks.without_effect(config, given)))
+    faults += checks.unwritable(Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir))
+    if not faults and os.environ.get("LOCAL_RANK", "0") == "0":  # once, not once a process
+        for note in notes:
+            warnings.warn(note, ScanWarning, stacklevel=2)
+    return faults
+
+
+def plain_values(cfg: DictConfig) -> dict[str, Any]:
+    """The run's own values, interpolations resolved, without Hydra's."""
+    try:
+        values = OmegaConf.to_container(OmegaConf.masked_copy(cfg, _sections(cfg)), resolve=True)
+    except OmegaConfBaseException as error:
+        raise ScanError(f"the configuration cannot be resolved: {error}") from error
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _sections(cfg: DictConfig) -> list[str]:
+    return [str(key) for key in cfg if key != "hydra"]
+
+
+def _grid(base: DictConfig, given: list[Override]) -> list[list[str]]:
+    """Every job's overrides, or nothing when the sweeper is not Hydra's own grid."""
+    if not str(base.hydra.sweeper._target_).endswith(".BasicSweeper"):
+        return []
+    return BasicSweeper.split_arguments([item for item in given if not item.is_hydra_override()], None)[0]
+
+
+def _pinned(base: DictConfig, swept: list[str], given: list[Override], multirun: bool) -> list[str]:
+    if not multirun:
+        return [f"hydra.run.dir={_quoted(base.hydra.run.dir)}"]
+    words = [f"hydra.sweep.dir={_quoted(base.hydra.sweep.dir)}"]
+    # A subfolder is named by the swept overrides alone: what all jobs share says nothing.
+    fixed = sorted({item.key_or_group for item in given if not item.is_hydra_override()} - set(swept))
+    words.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]")
+    if not swept and not any(item.key_or_group == "hydra.sweep.subdir" for item in given):
+        words.append("hydra.sweep.subdir=0")
+    return words
+
+
+def _job(cfg: DictConfig, swept: list[str]) -> Job:
+    values = dict(word.lstrip("+").partition("=")[::2] for word in cfg.hydra.overrides.task)
+    folder = Path(cfg.hydra.sweep.dir) / str(cfg.hydra.sweep.subdir)
+    return Job(folder, {key: values[key] for key in swept})
+
+
+def _quoted(path: str) -> str:
+    escaped = str(path).replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _search_path(request: Request) -> list[str]:
+    if not request.config_dirs:
+        return []
+    return [
+        "hydra.searchpath=[" + ",".join(_quoted(f"file://{folder}") for folder in request.config_dirs) + "]"
+    ]
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        yield
+
+
+def _compose(command: Command, overrides: list[str]) -> DictConfig:
+    try:
+        return compose(command.config_name, overrides=overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = f"\n{error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        raise ScanError(
+            f"the configuration cannot be composed: {error}{cause}{_extra(str(error))}"
+        ) from error
+
+
+def _extra(message: str) -> str:
+    for name, extra in {"joblib": "joblib", "submitit": "slurm", "optuna": "optuna"}.items():
+        if f"hydra/launcher/{name}" in message or f"hydra/sweeper/{name}" in message:
+            return f"\nIt is an optional part: pip install 'scan-lightning[{extra}]'"
+    return ""
