@@ -43,6 +43,21 @@ types: $(STAMP)  ## strict type check of src/
 bench: $(STAMP)  ## measure the similarity engine against the reference loop
 	$(BIN)/python benchmarks/similarity.py
 
+# DATA=DIR: the features and captions; DRY=1: minutes, on generated data. Also ONLY=ROW,ROW (or all),
+# SEED=N,N and JOBS=N (runs at a time); docs/reproduce.md explains them.
+REPRODUCE = $(BIN)/python -m scan_lightning.reproduce
+REPRODUCE_OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(filter-out 0,$(DRY)),--dry) $(if $(ONLY),--only "$(ONLY)") \
+	$(if $(SEED),--seed "$(SEED)") $(if $(JOBS),--jobs "$(JOBS)")
+
+reproduce-flickr: $(STAMP)  ## the paper's Flickr30K table: DATA=DIR, or DRY=1 to try it without data
+	$(REPRODUCE) flickr30k $(REPRODUCE_OPTIONS)
+
+reproduce-coco: $(STAMP)  ## the paper's MS-COCO table: DATA=DIR, or DRY=1
+	$(REPRODUCE) coco $(REPRODUCE_OPTIONS)
+
+reproduce-flickr8k: $(STAMP)  ## the same on Flickr8K, at a size that two cores train: DATA=DIR, or DRY=1
+	$(REPRODUCE) flickr8k $(REPRODUCE_OPTIONS)
+
 clean:  ## remove caches and build products (keeps .venv and outputs)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -type d -exec rm -rf {} +
