@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands and their options."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _configure_build(commands)
+    _configure_check(commands)
+    _configure_show(commands)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,4 +89,75 @@ def _build(args: argparse.Namespace) -> int:
         f"{time.monotonic() - start:.0f} s"
     )
     print(f"next: scan-lightning data check {args.out}")
+    return 0
+
+
+def _configure_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _subcommand(
+        commands,
+        "check",
+        "verify everything a store claims\n\n"
+        "Counts, offsets, finite features, owners of captions, ids, boxes, lexicon, every block checksum\n"
+        "and the whole-file digest. All faults are listed; the exit status is 2 when there is any.\n"
+        "With --layout: the doctor for a downloaded folder, file by file against the published numbers.",
+        "check f30k.h5\n  scan-lightning data check --layout scan-release data/f30k_precomp",
+    )
+    parser.add_argument("path", type=Path, metavar="PATH", help="the store; with --layout the folder")
+    parser.add_argument(
+        "--layout", choices=["scan-release"], help="examine a downloaded folder of this layout"
+    )
+    parser.set_defaults(data_command=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from scan_lightning.data.check import check_store
+
+    if args.layout:
+        return _examine(args.path)
+    start = time.monotonic()
+    faults = check_store(args.path)
+    for fault in faults:
+        print(f"fault: {fault}", file=sys.stderr)
+    if faults:
+        advice = "Build or copy the store again; what it holds cannot be trusted."
+        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
+        print(f"error: {args.path}: {count}. {advice}", file=sys.stderr)
+        return 2
+    size, seconds = args.path.stat().st_size, max(time.monotonic() - start, 1e-9)
+    print(f"{args.path}: no fault ({size / 1e9:.2f} GB in {seconds:.1f} s, {size / 1e6 / seconds:,.0f} MB/s)")
+    return 0
+
+
+def _examine(root: Path) -> int:
+    from scan_lightning.data.layouts.scan_doctor import ORIGIN, examine
+
+    faulty = False
+    for title, findings in examine(root):
+        print(title)
+        for finding in findings:
+            print(f"  {finding.state:12} {finding.path}: {finding.detail}")
+            faulty = faulty or finding.fault
+    if faulty:
+        print(f"error: {root}: not complete. {ORIGIN}", file=sys.stderr)
+    return 2 if faulty else 0
+
+
+def _configure_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _subcommand(
+        commands, "show", "print what a store holds, with sample captions", "show f30k.h5 --samples 2"
+    )
+    parser.add_argument("path", type=Path, metavar="FILE.h5", help="the store")
+    parser.add_argument(
+        "--samples", type=int, default=2, metavar="N", help="images shown a split (default: 2)"
+    )
+    parser.set_defaults(data_command=_show)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from scan_lightning.data.store import Store
+    from scan_lightning.data.summary import summary
+
+    Console(soft_wrap=True, highlight=False).print(summary(Store(args.path), args.samples))
     return 0

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
-from scan_lightning.data.checksums import TEXT_BLOCK_ROWS, digest, digests, rows_per_block, store_digests
+from scan_lightning.data.checksums import (
+    DIGEST_BYTES,
+    TEXT_BLOCK_ROWS,
+    digest,
+    digests,
+    rows_per_block,
+    store_digests,
+)
 from scan_lightning.data.format import COUNTED_SPLITS, GOLD_LINKS, text_dtype
 from scan_lightning.data.text import Tokenizer
 
@@ -73,7 +80,9 @@ class CaptionWriter:
         """Write the rest: tokens, the lexicon (most frequent word first) and gold links."""
         if self.waiting:
             self._flush(len(self.waiting))
-        blocks = np.stack(self.text_digests) if self.text_digests else np.zeros((0, 32), dtype=np.uint8)
+        blocks = (
+            np.stack(self.text_digests) if self.text_digests else np.zeros((0, DIGEST_BYTES), dtype=np.uint8)
+        )
         store_digests(self.file, "caption/text", blocks, TEXT_BLOCK_ROWS)
         words = list(self.lexicon)
         order = sorted(range(len(words)), key=lambda row: (-self.counts[row], words[row]))

@@ -14,6 +14,7 @@ import numpy as np
 
 BLOCK_BYTES = 4 << 20  # of a numeric dataset; small enough to say where, large enough to cost nothing
 TEXT_BLOCK_ROWS = 4096
+DIGEST_BYTES = 32
 ROWS_ATTRIBUTE = "rows_per_block"
 
 
@@ -50,7 +51,7 @@ def digests(rows: np.ndarray) -> np.ndarray:
     """SHA-256 of every block of a whole dataset, (blocks, 32) uint8."""
     size = rows_per_block(rows.shape[1:], rows.dtype)
     blocks = [digest(rows[start : start + size]) for start in range(0, len(rows), size)]
-    return np.stack(blocks) if blocks else np.zeros((0, 32), dtype=np.uint8)
+    return np.stack(blocks) if blocks else np.zeros((0, DIGEST_BYTES), dtype=np.uint8)
 
 
 def store_digests(file: h5py.File, path: str, blocks: np.ndarray, rows: int) -> None:

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import torch
 
-from scan_lightning.data.checksums import digest, rows_per_block, store_digests
+from scan_lightning.data.checksums import DIGEST_BYTES, digest, rows_per_block, store_digests
 from scan_lightning.errors import ScanError
 
 
@@ -56,7 +56,7 @@ class BlockWriter:
         """Write what waits and the digests."""
         if self.filled:
             self._flush()
-        blocks = np.stack(self.digests) if self.digests else np.zeros((0, 32), dtype=np.uint8)
+        blocks = np.stack(self.digests) if self.digests else np.zeros((0, DIGEST_BYTES), dtype=np.uint8)
         store_digests(self.file, self.path, blocks, len(self.block))
 
     def _flush(self) -> None:

@@ -94,6 +94,10 @@ class Store:
         start, stop = self.region_offsets[image_row : image_row + 2].tolist()
         return np.asarray(self._open()["region/boxes"][start:stop])
 
+    def all_boxes(self) -> np.ndarray:
+        """Boxes of all images, (R, 4) float32, in the order of the features."""
+        return np.asarray(self._open()["region/boxes"][:])
+
     def image_id(self, row: int) -> str:
         """The id of an image."""
         return self.image_ids[row]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterable, Sequence
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,9 +104,9 @@ def write_store(
             write_seal(partial, start, count)
 
 
-@contextlib.contextmanager
-def _new_file(partial: Path, target: Path):  # type: ignore[no-untyped-def]
-    """An HDF5 file whose metadata carries checksums (1.10 on) and whose big arrays start on a page."""
+@contextmanager
+def _new_file(partial: Path, target: Path) -> Iterator[h5py.File]:
+    """An HDF5 file whose metadata carries checksums (HDF5 1.10) and whose big arrays start on a page."""
     with writing(target):
         file = h5py.File(
             partial,
@@ -112,18 +115,30 @@ def _new_file(partial: Path, target: Path):  # type: ignore[no-untyped-def]
             userblock_size=USER_BLOCK,
             alignment_threshold=1 << 20,
             alignment_interval=USER_BLOCK,
-            locking=False,
+            locking=False,  # atomic_file holds the lock
         )
     try:
         yield file
+        with writing(target):
+            file.flush()
     except BaseException:
-        # Give the space back first: on a full disk HDF5 could otherwise not even close the file.
-        with contextlib.suppress(OSError):
-            partial.open("r+b").close()
-        with contextlib.suppress(Exception):
-            file.close()
+        _abandon(file)
         raise
     with writing(target):
+        file.close()
+
+
+def _abandon(file: h5py.File) -> None:
+    """Close a file that is not wanted any more.
+
+    On a full disk HDF5 cannot flush what it holds, so it cannot close the file either, and crashes when the
+    process ends. So its descriptor is pointed at memory first, where the last few writes succeed.
+    """
+    with contextlib.suppress(Exception), tempfile.TemporaryFile() as elsewhere:
+        scratch = os.memfd_create("abandoned") if hasattr(os, "memfd_create") else os.dup(elsewhere.fileno())
+        os.dup2(scratch, file.id.get_vfd_handle())
+        os.close(scratch)
+    with contextlib.suppress(Exception):
         file.close()
 
 
