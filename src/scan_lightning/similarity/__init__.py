@@ -1,4 +1,4 @@
-"""The similarity of stacked cross attention: the rule, the fast exact engine, weights and the triplet loss."""
+"""The similarity of stacked cross attention: rule, fast exact engine, weights and triplet loss."""
 
 from scan_lightning.similarity.attend import attend
 from scan_lightning.similarity.engine import similarity_matrix

@@ -41,8 +41,8 @@ def similarity_matrix(
         regions: (images, max_regions, dim) region embeddings, floating.
         words: (captions, max_words, dim) word embeddings, floating.
         rule: `Attention` or `SumMax`.
-        region_counts: (images,) int, real regions of each image; None: all. Positions past a count are padding,
-            whatever they hold, and never change a result.
+        region_counts: (images,) int, real regions of each image; None: all. Positions past a count are
+            padding, whatever they hold, and never change a result.
         word_counts: (captions,) int, real words of each caption; None: all.
         memory_budget: bytes of working memory beside inputs, result and gradients; 512 MiB by default.
 
@@ -93,7 +93,7 @@ class _Matrix(torch.autograd.Function):
         return scores
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, grad_scores: Tensor) -> tuple[Tensor | None, ...]:
         regions, words = ctx.saved_tensors
         region_counts, word_counts, rule, budget = ctx.arguments

@@ -92,7 +92,7 @@ def real_positions(counts: Tensor, length: int, device: torch.device) -> Tensor 
 
 
 def silence(padded: Tensor, real: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Copy of (n, length, dim) embeddings in `dtype` with zeros at padding, whatever stood there (NaN too)."""
+    """Copy of (n, length, dim) embeddings in `dtype` with zeros at padding, whatever was there (NaN too)."""
     padded = padded.to(dtype)
     return padded if real is None else padded.masked_fill(~real[:, :, None], 0)
 

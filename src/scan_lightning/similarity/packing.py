@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Group:
-    """Captions of one length inside a pack: rows `start : start + captions * length`, caption after caption."""
+    """Captions of one length: rows `start : start + captions * length` of a pack, one after another."""
 
     start: int
     captions: int
@@ -50,7 +50,7 @@ class Pack:
         return words[self.row_caption, self.row_position]
 
     def put_back(self, rows: Tensor, into: Tensor) -> None:
-        """Add packed rows (N, D) to padded words (C, W, D); the inverse of `take`, each row goes to its own place."""
+        """Add packed rows (N, D) to padded words (C, W, D): the inverse of `take`."""
         into[self.row_caption, self.row_position] += rows
 
 
@@ -69,9 +69,13 @@ def pack(counts: Tensor, captions: Tensor) -> Pack:
     ends = lengths.cumsum(0)
     row_position = torch.arange(len(row_caption)) - (ends - lengths).repeat_interleave(lengths)
     groups, start = [], 0
-    for length, size in zip(
-        *(t.tolist() for t in lengths.unique_consecutive(return_counts=True)), strict=True
-    ):
+    for length, size in zip(*_runs(lengths), strict=True):
         groups.append(Group(start, size, length))
         start += size * length
     return Pack(captions, row_caption, row_position, tuple(groups))
+
+
+def _runs(lengths: Tensor) -> tuple[list[int], list[int]]:
+    """Values of equal neighbours and how many there are of each."""
+    values, sizes = torch.unique_consecutive(lengths, return_counts=True)
+    return values.tolist(), sizes.tolist()

@@ -90,7 +90,7 @@ class _Pairs(torch.autograd.Function):
         return scores
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, grad_scores: Tensor) -> tuple[Tensor | None, ...]:
         regions, words = ctx.saved_tensors
         image_index, caption_index, region_counts, word_counts, rule = ctx.arguments
@@ -106,7 +106,7 @@ class _Pairs(torch.autograd.Function):
                     grads = torch.autograd.grad(
                         scores_P, (regions_PRD, words_PWD), grad_scores[block.pairs].to(dtype)
                     )
-                block.put_back(*grads, grad_regions, grad_words)
+                block.put_back(grads[0], grads[1], grad_regions, grad_words)
         return grad_regions.to(regions.dtype), grad_words.to(words.dtype), None, None, None, None, None
 
 
@@ -184,7 +184,7 @@ def _blocks(
     # the operands, their gradients, and a cleaned copy; on the CPU small blocks serve the caches as well
     limit = max(1, DEFAULT_BUDGET // (6 * per_pair))
     order = word_counts[caption_index].argsort(stable=True)
-    for pairs in order.split(limit):
+    for pairs in torch.split(order, limit):
         yield _PairBlock(
             regions, words, image_index[pairs], caption_index[pairs], region_counts, word_counts, pairs
         )

@@ -85,7 +85,7 @@ def _score(regions_IRD: Tensor, words_WD: Tensor, rule: Rule) -> Tensor:
         case "mean":
             return relevance_IQ.mean(dim=1)
         case "max":
-            return relevance_IQ.max(dim=1).values
+            return relevance_IQ.amax(dim=1)
     return relevance_IQ.sum(dim=1)
 
 
@@ -94,7 +94,8 @@ def _normalise(raw_IKQ: Tensor, kind: str) -> Tensor:
     if kind.startswith("clipped"):
         raw_IKQ = torch.nn.functional.leaky_relu(raw_IKQ, 0.1)
     if kind.endswith("l2norm"):
-        return raw_IKQ / (torch.linalg.vector_norm(raw_IKQ, dim=2, keepdim=True) + EPS)
+        norm_IK1: Tensor = torch.linalg.vector_norm(raw_IKQ, dim=2, keepdim=True)
+        return raw_IKQ / (norm_IK1 + EPS)
     if kind.endswith("l1norm"):
         return raw_IKQ / (raw_IKQ.abs().sum(dim=2, keepdim=True) + EPS)
     return torch.softmax(raw_IKQ, dim=2) if kind == "softmax" else raw_IKQ
@@ -102,5 +103,5 @@ def _normalise(raw_IKQ: Tensor, kind: str) -> Tensor:
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
     """Cosine along the last axis, the product of norms clamped at 1e-8."""
-    norms = torch.linalg.vector_norm(a, dim=-1) * torch.linalg.vector_norm(b, dim=-1)
+    norms: Tensor = torch.linalg.vector_norm(a, dim=-1) * torch.linalg.vector_norm(b, dim=-1)
     return (a * b).sum(dim=-1) / norms.clamp(min=EPS)

@@ -13,7 +13,7 @@ class Attention:
     """Stacked cross attention (paper, sections 3.1 and 3.2).
 
     Args:
-        direction: who asks. `"t2i"`: each word attends to the regions; `"i2t"`: each region attends to the words.
+        direction: who asks. `"t2i"`: words attend to regions; `"i2t"`: regions attend to words.
         smoothing: inverse temperature of the attention softmax, lambda_1; positive.
         raw_norm: how raw scores are normalised along the query axis, one of `RAW_NORMS`.
         aggregation: how the relevances of the queries become one score, one of `AGGREGATIONS`.

@@ -1,8 +1,8 @@
 """The triplet loss (paper, section 3.3), whose gradient touches only the pairs that matter (identity 2).
 
 With hardest negatives the loss reads 3 B of the B^2 similarities: the diagonal, one negative a row, one a
-column. They are mined without a gradient and then scored again with one. The steps are separate functions, so that
-several devices can mine a slice of the images each:
+column. They are mined without a gradient and then scored again with one. The steps are separate functions, so
+that several devices can mine a slice of the images each:
 `mine_hardest` (a slice) -> `merge_columns` (across slices) -> `hardest_loss` (pairs).
 """
 
@@ -27,7 +27,7 @@ class Hardest(NamedTuple):
     Attributes:
         row_score: (images of the slice,) best wrong similarity of each image; -inf when there is none.
         row_caption: (images of the slice,) int64, its caption.
-        column_score: (captions,) best wrong similarity of each caption within the slice; -inf when there is none.
+        column_score: (captions,) best wrong similarity of each caption in the slice; -inf: there is none.
         column_image: (captions,) int64, its image, counted over the whole batch.
     """
 
@@ -135,7 +135,7 @@ def mine_hardest(
     images = torch.arange(first_image, first_image + len(regions), device=regions.device)
     if first_image < 0 or first_image + len(regions) > len(words):
         raise ValueError(
-            f"images {first_image}..{first_image + len(regions) - 1} reach past the batch of {len(words)} pairs"
+            f"a slice of {len(regions)} images from {first_image} does not fit into a batch of {len(words)} pairs"
         )
     scores = similarity_matrix(
         regions,
@@ -178,7 +178,7 @@ def hardest_loss(
     region_counts: Tensor | None = None,
     word_counts: Tensor | None = None,
 ) -> Tensor:
-    """The hardest-negative loss of mined pairs, or a slice's share of it; differentiates 3 pairs per right pair.
+    """The hardest-negative loss of mined pairs, or a slice's share of it; 3 pairs are scored per right pair.
 
     Args:
         regions: (B, max_regions, dim), all images of the batch.
