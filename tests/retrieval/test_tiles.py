@@ -142,7 +142,7 @@ def test_processes_in_turn_give_the_ranks_of_one(world_size: int) -> None:
         np.testing.assert_array_equal(ranks.t2i, alone.t2i)
         for name in ("i2t", "t2i", "i2t_scores", "t2i_scores"):
             np.testing.assert_array_equal(getattr(ranks.top, name), getattr(alone.top, name))
-    asked = [{tile for tile in matrix.asked} for matrix in scores]
+    asked = [set(matrix.asked) for matrix in scores]
     assert sum(map(len, asked)) == len(tiles) == len(set.union(*asked))
     assert max(map(len, asked)) - min(map(len, asked)) <= 2
 

@@ -26,9 +26,9 @@ class _Rate(ProgressColumn):
         self.unit = unit
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        if speed is None:
+        if not task.completed or not task.elapsed:
             return Text("")
+        speed = task.finished_speed or task.speed or task.completed / task.elapsed
         for prefix in ("", "k", "M"):
             if speed < 1000:
                 return Text(f"{speed:.3g} {prefix} {self.unit}/s".replace("  ", " "))

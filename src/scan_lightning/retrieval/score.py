@@ -21,11 +21,10 @@ from scan_lightning.retrieval.embeddings import Embeddings
 from scan_lightning.retrieval.progress import pair_progress
 from scan_lightning.retrieval.ranks import Ranks, Top, gold_index
 from scan_lightning.retrieval.tiles import Share, Span, Tile, plan_tiles, rank_tiles
-from scan_lightning.similarity import Attention, SumMax, similarity_matrix
+from scan_lightning.similarity import Rule, similarity_matrix
+from scan_lightning.similarity.inputs import DEFAULT_BUDGET
 
-__all__ = ["MEMORY_BUDGET", "Embeddings", "Member", "rank_members", "rank_split"]
-
-MEMORY_BUDGET = 512 * 2**20  # bytes; a constant, so that tiles and rounding never depend on what is free
+__all__ = ["Embeddings", "Member", "rank_members", "rank_split"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Member:
 
     images: Embeddings
     captions: Embeddings
-    rule: Attention | SumMax
+    rule: Rule
     weight: float = 1.0
 
 
@@ -42,7 +41,7 @@ def rank_split(
     images: Embeddings,
     captions: Embeddings,
     caption_image: torch.Tensor,
-    rule: Attention | SumMax,
+    rule: Rule,
     *,
     folds: int = 1,
     memory_budget: int | None = None,
@@ -63,7 +62,7 @@ def rank_split(
         caption_image: (C,) integers, the image of each caption, in any order.
         rule: the similarity.
         folds: rank within this many consecutive, equal folds of the images instead of all of them.
-        memory_budget: bytes, default `MEMORY_BUDGET`; the embeddings themselves are not counted.
+        memory_budget: bytes, default 512 MiB; the embeddings themselves are not counted.
         progress: draw a bar with rate and time left on the standard error.
         top_k: keep this many of the best items of each query.
         device: where tiles are scored; default: where the image embeddings are.
@@ -118,7 +117,7 @@ def rank_members(
         ScanError: as in `rank_split`.
     """
     image_count, caption_count = _sizes(members)
-    budget = MEMORY_BUDGET if memory_budget is None else memory_budget
+    budget = DEFAULT_BUDGET if memory_budget is None else memory_budget
     device = torch.device(members[0].images.packed.device if device is None else device)
     gold_C = gold_index(caption_image.cpu(), image_count, caption_count)
     order_C = gold_C.argsort(stable=True)

@@ -2,9 +2,9 @@
 
 Two passes over tiles whose borders are fixed by index: the first scores the tiles that hold gold pairs and
 keeps the gold scores; the second scores every tile and counts the wrong items that stand at or above each
-query's best right one. One function scores a tile in both passes, so a gold score is bit-identical to itself
-when it is compared and ties are true ties. Tiles are independent of each other: several processes take them
-in turn, and counts, being integers, add up to the same ranks for any number of processes.
+query's best right one. One function scores a tile in both passes, so a gold score is the same to the last
+bit where it is kept and where it is compared. Tiles are independent of each other: several processes take
+them in turn, and counts, being integers, add up to the same ranks for any number of processes.
 
 Captions are sorted by image, so gold pairs lie near the diagonal and few tiles hold any.
 
@@ -184,8 +184,8 @@ class _NanWatch:
         if int(met):
             where = f" of {self.message} (in the split's order)" if self.message else ""
             raise ScanError(
-                f"the similarity{where} is NaN, so it has no rank. Either the training diverged (is train/loss "
-                "finite in metrics.csv?) or the features hold NaN (`scan-lightning data check` tells)."
+                f"the similarity{where} is NaN, so it has no rank. Either the training diverged "
+                "(is train/loss finite in metrics.csv?) or the features hold NaN (see `scan-lightning data check`)."
             )
 
 
