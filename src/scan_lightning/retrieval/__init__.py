@@ -1,1 +1,5 @@
 """Score a whole split, rank it, sum it up: recall, folds, ensembles, statistics."""
+
+from scan_lightning.retrieval.recall import recall
+
+__all__ = ["recall"]

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from scan_lightning.data.progress import progress as show_progress
 from scan_lightning.errors import ScanError
 from scan_lightning.retrieval.embeddings import Embeddings
-from scan_lightning.retrieval.progress import pair_progress
 from scan_lightning.retrieval.ranks import Ranks, Top, gold_index
 from scan_lightning.retrieval.tiles import Share, Span, Tile, plan_tiles, rank_tiles
 from scan_lightning.similarity import Rule, similarity_matrix
@@ -124,7 +124,8 @@ def rank_members(
     sorted_C = gold_C[order_C]
     tiles = _tiles(members, order_C, sorted_C, folds, budget)
     share = share or Share()
-    with pair_progress("ranking", sum(tile.pairs for tile in share.of(tiles)), progress) as advance:
+    pairs = sum(tile.pairs for tile in share.of(tiles))
+    with show_progress("ranking", pairs, unit="pairs", shown=progress) as advance:
         ranks = rank_tiles(
             _Scorer(members, order_C, device, budget // 2),
             tiles,

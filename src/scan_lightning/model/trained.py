@@ -1,0 +1,157 @@
+"""A trained model in use: it scores pictures against sentences and shows what they look at in each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scan_lightning.config import TrainConfig
+from scan_lightning.data.captions import CaptionTokens
+from scan_lightning.data.text import END, SPECIALS, START, Vocabulary, tokenizer
+from scan_lightning.model.scan import ScanModel, build_rule
+from scan_lightning.similarity import Rule, attend, similarity_matrix
+
+IMAGE_BLOCK = 128  # items encoded at a time by `similarity`
+CAPTION_BLOCK = 512
+
+Features: TypeAlias = Tensor | np.ndarray
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What one caption and one image look at in each other; unpacks as tokens, weights, relevance.
+
+    Attributes:
+        tokens: the caption's n tokens with `<start>` and `<end>`, as written (lower-cased), known or not.
+        weights: (queries, context), rows sum to 1: (n, k) for t2i, (k, n) for i2t.
+        relevance: (queries,) cosine of each query with what it attends to.
+    """
+
+    tokens: list[str]
+    weights: Tensor
+    relevance: Tensor
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.tokens, self.weights, self.relevance))
+
+
+class TrainedModel:
+    """A model ready to score and to explain: weights, rule, vocabulary and tokeniser.
+
+    Args:
+        network: the encoders; put into evaluation mode.
+        config: what it was trained with.
+        vocabulary: words by id.
+        tokenizer_name: how captions become words.
+    """
+
+    def __init__(
+        self, network: ScanModel, config: TrainConfig, vocabulary: Vocabulary, tokenizer_name: str
+    ) -> None:
+        self.network = network.eval()
+        self.config, self.vocabulary, self.tokenizer_name = config, vocabulary, tokenizer_name
+        self.rule: Rule = build_rule(config.attention)
+        self._tokenizer = tokenizer(tokenizer_name)
+
+    @property
+    def feature_dim(self) -> int:
+        """Width of the region features it takes."""
+        return self.network.feature_dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.network.parameters()).device
+
+    def to(self, device: torch.device | str) -> TrainedModel:
+        """Move it to another device, in place, and return it."""
+        self.network.to(device)
+        return self
+
+    @torch.no_grad()
+    def similarity(
+        self, region_features: Features, sentences: Sequence[str], *, region_counts: Tensor | None = None
+    ) -> Tensor:
+        """Score every image against every sentence.
+
+        Args:
+            region_features: (n, k, F) any float dtype.
+            sentences: as a person writes them.
+            region_counts: (n,) integers, regions of each image; the rest is padding. None: all k.
+
+        Returns:
+            (n, sentences) float32 on the model's device, higher is more alike.
+
+        Raises:
+            ValueError: another shape or width, a count outside 1 to k, or one string instead of a list.
+        """
+        features = self._features(region_features, 3)
+        if isinstance(sentences, str):
+            raise ValueError(f"sentences is one string; expected a list, such as [{sentences!r}]")
+        if len(features) == 0 or len(sentences) == 0:
+            return torch.zeros(len(features), len(sentences), device=self.device)
+        counts = torch.full((len(features),), features.shape[1]) if region_counts is None else region_counts
+        counts = torch.as_tensor(counts).to(self.device)
+        regions = torch.cat(
+            [
+                self.network.encode_images(part.to(self.device), count)
+                for part, count in zip(
+                    torch.split(features, IMAGE_BLOCK), torch.split(counts, IMAGE_BLOCK), strict=True
+                )
+            ]
+        )
+        tokens = CaptionTokens(
+            [
+                np.array([self.vocabulary.id(word) for word in words], np.int32)
+                for words in self._tokenizer.tokenize(sentences)
+            ]
+        )
+        parts = []
+        for positions in np.split(np.arange(len(tokens)), range(CAPTION_BLOCK, len(tokens), CAPTION_BLOCK)):
+            padded, word_counts = tokens.padded(positions)
+            words_JWD = self.network.encode_captions(padded.to(self.device), word_counts)
+            parts.append(
+                similarity_matrix(
+                    regions, words_JWD, self.rule, region_counts=counts, word_counts=word_counts
+                )
+            )
+        return torch.cat(parts, 1)
+
+    @torch.no_grad()
+    def attend(self, region_features: Features, sentence: str) -> Attended:
+        """Return what a sentence and an image look at in each other.
+
+        Args:
+            region_features: (k, F) the image's regions, without padding.
+            sentence: as a person writes it.
+
+        Raises:
+            ValueError: another shape or width.
+        """
+        features = self._features(region_features, 2).to(self.device)
+        (words,) = self._tokenizer.tokenize([sentence])
+        ids = torch.tensor([self.vocabulary.encode(words)], device=self.device)
+        regions = self.network.encode_images(
+            features[None], torch.tensor([len(features)], device=self.device)
+        )
+        embedded = self.network.encode_captions(ids, torch.tensor([ids.shape[1]]))
+        weights, relevance = attend(regions[0], embedded[0], self.rule)
+        return Attended([SPECIALS[START], *words, SPECIALS[END]], weights, relevance)
+
+    def _features(self, features: Features, dimensions: int) -> Tensor:
+        tensor = torch.as_tensor(features)
+        shape = "(images, regions, F)" if dimensions == 3 else "(regions, F)"
+        if tensor.ndim != dimensions or not tensor.is_floating_point():
+            raise ValueError(
+                f"region_features is {tensor.dtype} of shape {tuple(tensor.shape)}, expected floats {shape}"
+            )
+        if tensor.shape[-1] != self.feature_dim:
+            raise ValueError(
+                f"region_features is {tensor.shape[-1]} wide, the model takes {self.feature_dim}"
+            )
+        return tensor
