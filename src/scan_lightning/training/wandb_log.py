@@ -1,0 +1,225 @@
+"""A run in Weights & Biases: one run a folder, resumed into itself, offline when there is no account.
+
+Lightning's own WandbLogger is not used: it passes wandb a parameter that wandb has withdrawn (`anonymous`),
+defines a step axis of its own, refuses checkpoints offline, and never closes the run.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+import shlex
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+
+from scan_lightning.errors import ScanError
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+ID_FILE = "wandb-id.txt"
+OFFLINE = ("offline", "dryrun")
+
+
+class WandbLog(Logger):
+    """Sends what Lightning logs to one wandb run.
+
+    The run opens on first use and closes when training ends, however it ends. Rows carry the optimizer step;
+    what is measured once an epoch (`val/...`, `panel/...`) is drawn against `epoch`.
+
+    Args:
+        run_dir: wandb's files go below it, the run's id into its wandb-id.txt.
+        project: wandb project.
+        entity: wandb team; None: the account's own.
+        name: shown name of the run.
+        group: the sweep the run belongs to.
+        tags: labels.
+        config: the resolved configuration, plain values.
+        resumed: go on into the run whose id the folder keeps.
+        log_checkpoints: upload the best and the last checkpoint as an artifact.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        project: str,
+        entity: str | None,
+        name: str,
+        group: str | None,
+        tags: Sequence[str],
+        config: Mapping[str, Any],
+        resumed: bool,
+        log_checkpoints: bool,
+    ) -> None:
+        super().__init__()
+        self._folder = run_dir.absolute()
+        self._project, self._entity, self._name = project, entity, name
+        self._group, self._tags, self._config = group, list(tags), dict(config)
+        self._resumed, self._log_checkpoints = resumed, log_checkpoints
+        self._run: Run | None = None
+        self._checkpoints: ModelCheckpoint | None = None
+
+    @property
+    def name(self) -> str:
+        """The project's name; Lightning calls it so."""
+        return self._project
+
+    @property
+    def version(self) -> str | None:
+        """The wandb run's id, once there is one."""
+        file = self._folder / ID_FILE
+        return file.read_text().strip() if file.exists() else None
+
+    @property
+    def save_dir(self) -> str:
+        """The run's folder."""
+        return str(self._folder)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Run:
+        """The open wandb run; on other ranks something that ignores every call."""
+        if self._run is None:
+            self._run = self._open()
+        return self._run
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the resolved configuration went in when the run was opened."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log a row.
+
+        Args:
+            metrics: series, or wandb media.
+            step: the optimizer step. Rows before the run's own are left out: a run resumed from an older
+                checkpoint repeats them exactly.
+        """
+        run = self.experiment
+        if step is None:
+            run.log(dict(metrics))
+        elif step >= run.step:
+            run.log({**metrics, "step": step}, step=step)
+
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        """Remember the callback; its files are uploaded once, when training ends."""
+        self._checkpoints = checkpoint_callback
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Close the run; Lightning calls this when training ends, is interrupted or fails."""
+        if self._run is None:
+            return
+        run, self._run = self._run, None
+        try:
+            if self._log_checkpoints and self._checkpoints is not None:
+                self._upload(run, self._checkpoints)
+        finally:
+            run.finish(exit_code=0 if status == "success" else 1)
+        if run.settings.mode in OFFLINE:
+            print(f"to upload this run to Weights & Biases: {self.upload_command()}", flush=True)
+
+    def upload_command(self) -> str:
+        """Return the command that uploads what was logged offline, all parts of a resumed run in order."""
+        parts = sorted((self._folder / "wandb").glob(f"offline-run-*-{self.version}*"))
+        return shlex.join(["wandb", "sync", *map(_short, parts)])
+
+    def _open(self) -> Run:
+        import wandb
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            run = wandb.init(
+                dir=self._folder,
+                project=self._project,
+                entity=self._entity,
+                name=self._name,
+                group=self._group,
+                tags=self._tags,
+                job_type="train",
+                config=self._config,
+                id=self._run_id(),
+                resume="allow",
+                mode=_mode(),
+                # Captured console output would be mostly redrawn progress bars.
+                settings=wandb.Settings(console="off", quiet=True),
+            )
+        except wandb.Error as error:
+            raise ScanError(
+                f"logger=wandb: the run could not be opened ({error}); log in with `wandb login`, "
+                "or set WANDB_MODE=offline and upload later"
+            ) from error
+        run.define_metric("epoch")
+        run.define_metric("step")
+        run.define_metric("train/*", step_metric="step")
+        run.define_metric("val/*", step_metric="epoch")
+        run.define_metric("panel/*", step_metric="epoch")
+        return run
+
+    def _run_id(self) -> str:
+        file = self._folder / ID_FILE
+        if self._resumed and file.exists():
+            return file.read_text().strip()
+        new = uuid.uuid4().hex[:8]
+        file.write_text(f"{new}\n")
+        # Opened a second time, by whoever logs after training, it is the same run.
+        self._resumed = True
+        return new
+
+    def _upload(self, run: Run, checkpoints: ModelCheckpoint) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(
+            f"model-{run.id}", type="model", metadata={"val/rsum": _number(checkpoints.best_model_score)}
+        )
+        for name, path in (
+            ("best.ckpt", checkpoints.best_model_path),
+            ("last.ckpt", checkpoints.last_model_path),
+        ):
+            if path and Path(path).exists():
+                artifact.add_file(path, name=name)
+        run.log_artifact(artifact)
+
+
+def _mode() -> Literal["offline"] | None:
+    """Return wandb's mode: the user's choice, else offline where no credentials are found."""
+    import wandb
+
+    settings = wandb.setup().settings
+    chosen = "WANDB_MODE" in os.environ or settings.mode != "online"
+    return None if chosen or _has_credentials(settings.base_url) else "offline"
+
+
+def _has_credentials(base_url: str) -> bool:
+    """Whether wandb would find a key without asking; asking would stop a run that nobody watches.
+
+    `wandb.login(prompt=False)` answers the same question, but calls the server, which may be out of reach.
+    """
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    try:
+        logins = netrc.netrc(os.environ.get("NETRC"))
+    except (OSError, netrc.NetrcParseError):
+        return False
+    # The service has changed its address; wandb takes keys stored under the old one for the default server.
+    hosts = {urlsplit(base_url).netloc} | (set() if "WANDB_BASE_URL" in os.environ else {"api.wandb.ai"})
+    return any(logins.authenticators(host) is not None for host in hosts)
+
+
+def _short(path: Path) -> str:
+    """The path as seen from the current folder, when it lies below it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _number(score: Any) -> float | None:
+    return None if score is None else float(score)
