@@ -185,7 +185,7 @@ class _NanWatch:
             where = f" of {self.message} (in the split's order)" if self.message else ""
             raise ScanError(
                 f"the similarity{where} is NaN, so it has no rank. Either the training diverged "
-                "(is train/loss finite in metrics.csv?) or the features hold NaN (`scan-lightning data check`)."
+                "(is the loss in metrics.csv finite?) or the features hold NaN (`scan-lightning data check`)."
             )
 
 

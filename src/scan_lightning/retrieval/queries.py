@@ -1,0 +1,119 @@
+"""The ranks of every query of a run, kept in its folder as ranks.npz, with the images' ids and the captions.
+
+So two runs can be compared query by query, and the hardest be shown, without the store or the models.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scan_lightning.errors import ScanError
+from scan_lightning.retrieval.ranks import Ranks, Top
+
+FILE = "ranks.npz"
+VERSION = 1
+TOP = ("i2t", "i2t_scores", "t2i", "t2i_scores")
+
+
+@dataclass(frozen=True)
+class Queries:
+    """A split's queries and how a run ranked them.
+
+    Attributes:
+        split: its name.
+        ranks: rank of each query; images and captions are numbered as below.
+        image_ids: (N,) the store's ids.
+        captions: (C,) texts.
+    """
+
+    split: str
+    ranks: Ranks
+    image_ids: list[str]
+    captions: list[str]
+
+
+def pack_queries(queries: Queries) -> bytes:
+    """Return the content of ranks.npz: arrays only, nothing that would have to be unpickled."""
+    ranks = queries.ranks
+    arrays: dict[str, Any] = {
+        "version": VERSION,
+        "split": _text([queries.split]),
+        "i2t": ranks.i2t,
+        "i2t_images": ranks.i2t_images,
+        "t2i": ranks.t2i,
+        "t2i_images": ranks.t2i_images,
+        "image_count": ranks.image_count,
+        "folds": ranks.folds,
+        "image_ids": _text(queries.image_ids),
+        "captions": _text(queries.captions),
+    }
+    if ranks.top is not None:
+        arrays |= {f"top_{name}": getattr(ranks.top, name) for name in TOP}
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def read_queries(run: str | Path) -> Queries:
+    """Read the ranks of a run.
+
+    Args:
+        run: the folder that `evaluate`, `ensemble` or `train` wrote, or a ranks.npz itself.
+
+    Raises:
+        ScanError: there is none, or it is damaged.
+    """
+    path = Path(run)
+    if path.is_dir():
+        path = path / FILE
+    if not path.exists():
+        raise ScanError(
+            f"{path}: there is no such file. Every query's ranks are written by `scan-lightning evaluate` "
+            "and `ensemble`; give the folder of such a run."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        return _queries(path, found)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise ScanError(f"{path}: is damaged or no ranks.npz ({error}); evaluate the run again") from error
+
+
+def _queries(path: Path, found: dict[str, npt.NDArray[Any]]) -> Queries:
+    if int(found["version"]) != VERSION:
+        raise ScanError(
+            f"{path}: version {int(found['version'])}, this scan-lightning reads {VERSION}; "
+            "evaluate the run again"
+        )
+    top = Top(*(found[f"top_{name}"] for name in TOP)) if "top_t2i" in found else None
+    ranks = Ranks(
+        found["i2t"],
+        found["i2t_images"],
+        found["t2i"],
+        found["t2i_images"],
+        int(found["image_count"]),
+        int(found["folds"]),
+        top,
+    )
+    (split,) = _lines(found["split"])
+    queries = Queries(split, ranks, _lines(found["image_ids"]), _lines(found["captions"]))
+    if len(queries.image_ids) != ranks.image_count or len(queries.captions) != len(ranks.t2i):
+        raise ValueError("as many ids and captions as ranks expected")
+    return queries
+
+
+def _text(lines: list[str]) -> npt.NDArray[np.uint8]:
+    """Lines as UTF-8 bytes: NumPy's own strings would all be as long as the longest."""
+    joined = "".join(" ".join(line.splitlines()) + "\n" for line in lines)
+    return np.frombuffer(joined.encode(), np.uint8)
+
+
+def _lines(text: npt.NDArray[Any]) -> list[str]:
+    return text.tobytes().decode().split("\n")[:-1]
