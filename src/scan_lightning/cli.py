@@ -22,10 +22,14 @@ from scan_lightning.errors import ScanError, ScanWarning
 HYDRA_COMMANDS = {
     "train": "train a model, or a sweep of models with -m",
     "evaluate": "recall of a trained model on a split of a store",
+    "ensemble": "recall of several models, their similarities averaged",
 }
 PLAIN_COMMANDS = {
     "data": "build, check and show the store a data set is read from",
     "demo": "train on built-in pictures, evaluate and draw what each word looked at",
+    "compare": "two evaluated runs, query by query: differences with intervals, what changed most",
+    "import-checkpoint": "turn a checkpoint of the released SCAN code into one of this program",
+    "dashboard": "create the wandb workspace of a project: recall, training, attention, sweep",
 }
 EXAMPLES = """examples:
   scan-lightning demo
@@ -33,6 +37,10 @@ EXAMPLES = """examples:
   scan-lightning train data.path=flickr30k.h5 attention=i2t_lse
   scan-lightning train -m data.path=flickr30k.h5 attention=t2i_mean,i2t_mean attention.smoothing=4,9
   scan-lightning evaluate checkpoint=outputs/train/RUN/checkpoints/best.ckpt data.path=flickr30k.h5 split=test
+  scan-lightning ensemble checkpoints=[A/checkpoints/best.ckpt,B/checkpoints/best.ckpt] data.path=flickr30k.h5
+  scan-lightning compare outputs/evaluate/A outputs/evaluate/B
+  scan-lightning import-checkpoint model_best.pth.tar --vocab f30k_precomp_vocab.json --out model.ckpt
+  scan-lightning dashboard --entity TEAM --project scan-lightning
 """
 
 
@@ -97,11 +105,17 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
             name,
             help=summary,
             description=summary[0].upper() + summary[1:] + ".",
+            epilog=_examples(name),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == command:
             _module(name).configure(subparser)
     return parser
+
+
+def _examples(command: str) -> str:
+    lines = [line for line in EXAMPLES.splitlines() if line.startswith(f"  scan-lightning {command}")]
+    return "\n".join(["examples:", *lines])
 
 
 def _module(command: str):  # type: ignore[no-untyped-def]
