@@ -68,7 +68,7 @@ def test_files_that_are_no_ranks_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_difference_is_paired() -> None:
-    """B finds 5 points more; recall itself moves by 5 points a side, its paired difference by half of that."""
+    """B finds 5 points more; a recall itself moves by 5, their paired difference by 2."""
     hit_a = np.random.default_rng(0).random(400) < 0.5
     missed = np.flatnonzero(~hit_a)[:20]
     hit_b = hit_a.copy()

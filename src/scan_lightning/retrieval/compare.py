@@ -115,7 +115,7 @@ def _aligned(a: Queries, b: Queries) -> Queries:
 
 
 def _caption_keys(queries: Queries) -> list[tuple[str, str, int]]:
-    """What tells a caption from all others: its image, its text, and a number among that image's equal texts."""
+    """What tells a caption from all others: its image, text, and number among that image's equal texts."""
     met: Counter[tuple[str, str]] = Counter()
     keys = []
     for image, text in zip(queries.ranks.t2i_images.tolist(), queries.captions, strict=True):
