@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scan_lightning.errors import ScanError
-from scan_lightning.reproduce.tables import TABLES, Table
+from scan_lightning.reproduce.doctor import find_data
+from scan_lightning.reproduce.dry import generate, shrink
+from scan_lightning.reproduce.place import Place
+from scan_lightning.reproduce.tables import TABLES, Table, chosen
 
 EXAMPLES = """examples:
   python -m scan_lightning.reproduce flickr30k --data DIR
@@ -56,21 +59,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(table: Table, args: argparse.Namespace) -> int:
+    names = chosen(table, [name for name in args.only.split(",") if name])
+    seeds = _seeds(args.seed)
+    place, given = Place.of(table.name, dry=args.dry), args.data
+    if args.dry:
+        table, given = shrink(table), place.work / "data"
+        shutil.rmtree(place.work, ignore_errors=True)  # a dry run shows every step, each time
+        generate(table, given)
+    data = find_data(table, given)
+    print(f"data: {data} is complete", flush=True)
+
     from scan_lightning.reproduce.driver import reproduce
-    from scan_lightning.reproduce.dry import generate, shrink
-    from scan_lightning.reproduce.place import Place
     from scan_lightning.reproduce.slots import find_slots
 
-    place, data = Place.of(table.name, dry=args.dry), args.data
-    seeds = _seeds(args.seed)
-    if args.dry:
-        table = shrink(table)
-        shutil.rmtree(place.work, ignore_errors=True)  # a dry run shows every step, each time
-        data = place.work / "data"
-        generate(table, data)
-    only = [name for name in args.only.split(",") if name]
     slots = find_slots(args.jobs)
-    failures = reproduce(table, place, data=data, only=only, seeds=seeds, slots=slots)
+    failures = reproduce(table, place, data=data, names=names, seeds=seeds, slots=slots)
     print((place.records / "results.md").read_text(encoding="utf-8"))
     print(f"results: {place.records}/results.{{csv,json,md,png}}", flush=True)
     if not failures:

@@ -7,9 +7,7 @@ from pathlib import Path
 from scan_lightning.data.layouts.lines import count_lines
 from scan_lightning.data.layouts.npy import read_npy_header
 from scan_lightning.errors import ScanError
-from scan_lightning.reproduce.tables import Table
-
-CAPTIONS_EACH = 5
+from scan_lightning.reproduce.tables import CAPTIONS_EACH, Table
 
 
 def find_data(table: Table, given: Path | None) -> Path:
@@ -74,7 +72,10 @@ def _faults(table: Table, folder: Path, split: str) -> list[str]:
         )
     rows, lines = header.shape[0] if header.shape else 0, count_lines(captions).count
     if expected is not None:
-        if rows not in (expected, expected * CAPTIONS_EACH):  # the older form repeats each image five times
+        if rows not in (
+            expected,
+            expected * CAPTIONS_EACH,
+        ):  # the older form repeats each image five times
             faults.append(f"{features.name}: holds {rows:,} images; expected {expected:,}")
         if lines != expected * CAPTIONS_EACH:
             faults.append(f"{captions.name}: {lines:,} captions; expected {expected * CAPTIONS_EACH:,}")

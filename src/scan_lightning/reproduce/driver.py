@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scan_lightning.errors import ScanError
-from scan_lightning.reproduce.doctor import find_data
 from scan_lightning.reproduce.output import write_results
 from scan_lightning.reproduce.picture import draw
 from scan_lightning.reproduce.place import Place
@@ -23,8 +22,8 @@ def reproduce(
     table: Table,
     place: Place,
     *,
-    data: Path | None,
-    only: Sequence[str],
+    data: Path,
+    names: Sequence[str],
     seeds: Sequence[int],
     slots: Sequence[Slot],
 ) -> list[Failure]:
@@ -33,8 +32,8 @@ def reproduce(
     Args:
         table: what to reproduce.
         place: where to write.
-        data: the released files.
-        only: names of rows and ensembles; empty: all but the optional ablations.
+        data: the folder with the released files, checked.
+        names: rows and ensembles to run.
         seeds: each row is trained with each.
         slots: where to run.
 
@@ -42,12 +41,9 @@ def reproduce(
         What failed; the other rows are done.
 
     Raises:
-        ScanError: no data, unknown names, no store.
+        ScanError: no store could be built.
     """
-    names = chosen(table, only)
-    folder = find_data(table, data)
-    print(f"data: {folder} is complete", flush=True)
-    built = ensure_store(place, folder)
+    built = ensure_store(place, data)
     print(f"store: {place.store} {'built' if built else 'is there'}", flush=True)
     place.records.mkdir(parents=True, exist_ok=True)
 
@@ -62,26 +58,6 @@ def reproduce(
         failures += run_all([work for work in works if work is not None], slots, place, done)
     write_table(table, place)
     return failures
-
-
-def chosen(table: Table, only: Sequence[str]) -> list[str]:
-    """The rows and ensembles to run.
-
-    Raises:
-        ScanError: a name the table does not have.
-    """
-    optional = {row.name for row in table.rows if row.ablation}
-    if not only:
-        return [name for name in table.names if name not in optional]
-    if list(only) == ["all"]:
-        return table.names
-    unknown = [name for name in only if name not in table.names]
-    if unknown:
-        raise ScanError(
-            f"only: {table.name} has no row {', '.join(unknown)}; "
-            f"expected all, or some of {', '.join(table.names)}"
-        )
-    return list(only)
 
 
 def write_table(table: Table, place: Place) -> None:

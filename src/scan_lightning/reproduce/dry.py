@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scan_lightning.reproduce.doctor import CAPTIONS_EACH
-from scan_lightning.reproduce.tables import Table
+from scan_lightning.reproduce.tables import CAPTIONS_EACH, Table
 
 IMAGES = {"train": 100, "dev": 25, "test": 25, "testall": 25}
 REGIONS, WIDTH, SHOWN = 12, 48, 3  # per image: regions, feature width, different things to be seen

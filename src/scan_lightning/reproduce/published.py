@@ -31,7 +31,7 @@ FLICKR30K = {
     ("1k", "i2t_mean"): _figures("67.9 89.0 94.4 | 43.9 74.2 82.8"),
     ("1k", "t2i_mean+i2t_lse"): _figures("67.4 90.3 95.8 | 48.6 77.7 85.2"),
     ("1k", "no_hard_negatives"): _figures("45.8 77.8 86.2 | 33.9 63.7 73.4"),
-    ("1k", "image_not_normalised"): _figures("67.8 89.3 94.6 | 43.3 73.7 82.7"),
+    ("1k", "image_not_normalized"): _figures("67.8 89.3 94.6 | 43.3 73.7 82.7"),
     ("1k", "i2t_sum"): _figures("63.9 89.0 93.9 | 45.0 73.1 82.0"),
     ("1k", "i2t_max"): _figures("59.7 83.9 90.8 | 43.3 72.0 80.9"),
     ("1k", "one_directional_gru"): _figures("63.6 87.7 93.7 | 43.2 73.1 82.3"),

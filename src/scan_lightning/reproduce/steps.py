@@ -119,7 +119,7 @@ def _trained(folder: Path, words: list[str]) -> bool:
     if not record.exists():
         return False
     found = config_hash(build(TrainConfig, yaml.safe_load(record.read_text(encoding="utf-8"))))
-    wanted = config_hash(_compose([*words, f"run_dir={quoted(folder)}"]))
+    wanted = config_hash(compose_train([*words, f"run_dir={quoted(folder)}"]))
     if found != wanted:
         raise ScanError(
             f"{folder}: holds a run of another configuration (hash {found}, the recipe's is {wanted}). "
@@ -128,7 +128,8 @@ def _trained(folder: Path, words: list[str]) -> bool:
     return (folder / "results.json").exists() and (folder / "checkpoints" / "best.ckpt").exists()
 
 
-def _compose(words: list[str]) -> TrainConfig:
+def compose_train(words: list[str]) -> TrainConfig:
+    """The configuration that `scan-lightning train WORDS` runs."""
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         values = OmegaConf.to_container(compose("config", overrides=words), resolve=True)
     assert isinstance(values, dict)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from scan_lightning.errors import ScanError
 from scan_lightning.reproduce.published import COCO, FLICKR30K, Recalls
 
 # Six recalls, one point each. Two seeds of one recipe differ by a few points of rsum.
 TOLERANCE = 6.0
+CAPTIONS_EACH = 5  # an image, in every data set here
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ FLICKR30K_TABLE = Table(
     rows=_rows(
         "flickr30k",
         "no_hard_negatives",
-        "image_not_normalised",
+        "image_not_normalized",
         "i2t_sum",
         "i2t_max",
         "one_directional_gru",
@@ -179,3 +182,27 @@ FLICKR8K_TABLE = Table(
 )
 
 TABLES = {table.name: table for table in (FLICKR30K_TABLE, COCO_TABLE, FLICKR8K_TABLE)}
+
+
+def chosen(table: Table, only: Sequence[str]) -> list[str]:
+    """The rows and ensembles to run.
+
+    Args:
+        table: which has them.
+        only: names, or `all`; empty: all but the ablations on request.
+
+    Raises:
+        ScanError: a name the table does not have.
+    """
+    optional = {row.name for row in table.rows if row.ablation}
+    if not only:
+        return [name for name in table.names if name not in optional]
+    if list(only) == ["all"]:
+        return table.names
+    unknown = [name for name in only if name not in table.names]
+    if unknown:
+        raise ScanError(
+            f"only: {table.name} has no row {', '.join(unknown)}; "
+            f"expected all, or some of {', '.join(table.names)}"
+        )
+    return list(only)
