@@ -1,6 +1,6 @@
-"""Chosen pairs of images and captions, in blocks, with recompute in the backward pass (identity 2).
+"""Chosen pairs of images and captions: what the hardest-negative loss differentiates (identity 2).
 
-Shape legend: P pairs of a block, R regions, W words, D dimension.
+Shape legend: P pairs, R regions, W words, Q queries, K context, U distinct items of one side, D dimension.
 """
 
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ from scan_lightning.similarity.inputs import (
     silence,
 )
 from scan_lightning.similarity.normalise import norm
+from scan_lightning.similarity.products import PairList
 from scan_lightning.similarity.rule import Attention, Rule
 
 
@@ -35,7 +36,8 @@ def similarity_pairs(
 ) -> Tensor:
     """Score chosen pairs only: pair p is image `image_index[p]` with caption `caption_index[p]`.
 
-    Differentiable in memory that does not grow with the number of pairs.
+    Differentiable. Works in blocks of the default memory budget; kept for the backward pass is one number per
+    pair, region and word, nothing per dimension.
 
     Args:
         regions: (images, max_regions, dim) region embeddings.
@@ -51,6 +53,10 @@ def similarity_pairs(
 
     Raises:
         ValueError: shapes, types, counts or indices that do not fit.
+
+    >>> regions, words = torch.eye(3)[None], torch.eye(3)[None, :2]
+    >>> similarity_pairs(regions, words, [0, 0], [0, 0], SumMax("t2i"))
+    tensor([2., 2.])
     """
     region_counts, word_counts = check_inputs(regions, words, rule, region_counts, word_counts)
     image_index = _check_index("image_index", image_index, len(regions))
@@ -67,7 +73,7 @@ def similarity_pairs(
 
 
 class _Pairs(torch.autograd.Function):
-    """Pairs in blocks; saves the embeddings only."""
+    """Pairs in blocks. Keeps their raw scores and recomputes what follows from them."""
 
     @staticmethod
     def forward(
@@ -80,38 +86,73 @@ class _Pairs(torch.autograd.Function):
         word_counts: Tensor,
         rule: Rule,
     ) -> Tensor:
-        ctx.save_for_backward(regions, words)
-        ctx.arguments = image_index, caption_index, region_counts, word_counts, rule
         dtype = compute_dtype(regions, words)
-        scores = torch.empty(len(image_index), dtype=dtype, device=regions.device)
+        ctx.arguments = image_index, caption_index, region_counts, word_counts, rule
+        result = torch.empty(len(image_index), dtype=dtype, device=regions.device)
+        kept = []
         with full_precision(regions.device):
             for block in _blocks(regions, words, image_index, caption_index, region_counts, word_counts):
-                scores[block.pairs] = block.score(block.regions_PRD, block.words_PWD, rule)
-        return scores
+                scores_PWR = block.pairs.scores(regions, words, dtype)
+                gram_UKK, norm_UQ = block.gram(rule), block.query_norm(rule)
+                result[block.order] = _from_scores(scores_PWR, gram_UKK, norm_UQ, block, rule)
+                if any(ctx.needs_input_grad):
+                    kept.append(scores_PWR)
+        ctx.save_for_backward(regions, words, *kept)
+        return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_scores: Tensor) -> tuple[Tensor | None, ...]:
-        regions, words = ctx.saved_tensors
-        image_index, caption_index, region_counts, word_counts, rule = ctx.arguments
+    def backward(ctx: Any, grad_result: Tensor) -> tuple[Tensor | None, ...]:
+        regions, words, *kept = ctx.saved_tensors
+        *arguments, rule = ctx.arguments
         dtype = compute_dtype(regions, words)
         grad_regions = torch.zeros(regions.shape, dtype=dtype, device=regions.device)
         grad_words = torch.zeros(words.shape, dtype=dtype, device=words.device)
         with full_precision(regions.device):
-            for block in _blocks(regions, words, image_index, caption_index, region_counts, word_counts):
+            for block, scores_PWR in zip(_blocks(regions, words, *arguments), kept, strict=True):
+                leaves = [scores_PWR.detach().requires_grad_()]
+                if isinstance(rule, Attention):
+                    leaves += [block.gram(rule).requires_grad_(), block.query_norm(rule).requires_grad_()]
                 with torch.enable_grad():
-                    regions_PRD = block.regions_PRD.detach().requires_grad_()
-                    words_PWD = block.words_PWD.detach().requires_grad_()
-                    scores_P = block.score(regions_PRD, words_PWD, rule)
-                    grads = torch.autograd.grad(
-                        scores_P, (regions_PRD, words_PWD), grad_scores[block.pairs].to(dtype)
-                    )
-                block.put_back(grads[0], grads[1], grad_regions, grad_words)
+                    gram_UKK, norm_UQ = leaves[1:] if len(leaves) == 3 else (scores_PWR, scores_PWR)
+                    result_P = _from_scores(leaves[0], gram_UKK, norm_UQ, block, rule)
+                grads = torch.autograd.grad(result_P, leaves, grad_result[block.order].to(dtype))
+                block.pairs.add_gradients(grads[0], regions, words, grad_regions, grad_words)
+                if isinstance(rule, Attention):
+                    query, context = block.sides(rule)
+                    into = (grad_words, grad_regions) if rule.query == "word" else (grad_regions, grad_words)
+                    query.add_norm_gradient(leaves[2].detach(), grads[2], into[0])
+                    context.add_gram_gradient(grads[1], into[1])
         return grad_regions.to(regions.dtype), grad_words.to(words.dtype), None, None, None, None, None
 
 
-class _PairBlock:
-    """Some pairs, gathered, cut to the longest of the block and with silent padding."""
+class _Side:
+    """The distinct images, or captions, of a block of pairs: what depends on one side is computed once."""
+
+    def __init__(
+        self, padded: Tensor, counts: Tensor, index: Tensor, longest: int, dtype: torch.dtype
+    ) -> None:
+        items, which_P = torch.unique(index, return_inverse=True)
+        self.which_P = which_P.to(padded.device)
+        self._items: Tensor | slice = items.to(padded.device)
+        if len(items) == len(padded):
+            self._items = slice(None)  # all of them: nothing to copy
+        real_UX = real_positions(counts[items], longest, padded.device)
+        self.rows_UXD = silence(padded[self._items, :longest], real_UX, dtype)
+
+    def add_gram_gradient(self, grad_UXX: Tensor, into: Tensor) -> None:
+        """Through G = X X^T; padding rows get nothing, for the weights there are zero."""
+        symmetric_UXX = grad_UXX + grad_UXX.mT
+        into[self._items, : self.rows_UXD.shape[1]] += symmetric_UXX @ self.rows_UXD
+
+    def add_norm_gradient(self, norm_UX: Tensor, grad_UX: Tensor, into: Tensor) -> None:
+        """Through |x|; zero at a zero row."""
+        scale_UX = torch.where(norm_UX > 0, grad_UX / norm_UX, 0)
+        into[self._items, : self.rows_UXD.shape[1]] += scale_UX[:, :, None] * self.rows_UXD
+
+
+class _Block:
+    """Some pairs, sorted by image, with their two sides."""
 
     def __init__(
         self,
@@ -121,54 +162,55 @@ class _PairBlock:
         captions: Tensor,
         region_counts: Tensor,
         word_counts: Tensor,
-        pairs: Tensor,
+        order: Tensor,
     ) -> None:
-        device, dtype = regions.device, compute_dtype(regions, words)
-        region_counts_P, word_counts_P = region_counts[images], word_counts[captions]
-        longest_R, longest_W = int(region_counts_P.max()), int(word_counts_P.max())
-        self.pairs, self.images, self.captions = pairs.to(device), images.to(device), captions.to(device)
-        self.real_PR = real_positions(region_counts_P, longest_R, device)
-        self.real_PW = real_positions(word_counts_P, longest_W, device)
-        self.region_counts_P, self.word_counts_P = region_counts_P.to(device), word_counts_P.to(device)
-        self.regions_PRD = silence(regions[self.images, :longest_R], self.real_PR, dtype)
-        self.words_PWD = silence(words[self.captions, :longest_W], self.real_PW, dtype)
+        dtype = compute_dtype(regions, words)
+        self.order = order.to(regions.device)
+        self.pairs = PairList(images, captions, region_counts, word_counts, regions.device)
+        self.word_counts_P = self.pairs.word_counts.to(regions.device)
+        self.region_counts_P = self.pairs.region_counts.to(regions.device)
+        self._images = _Side(regions, region_counts, images, self.pairs.longest_R, dtype)
+        self._captions = _Side(words, word_counts, captions, self.pairs.longest_W, dtype)
 
-    def score(self, regions_PRD: Tensor, words_PWD: Tensor, rule: Rule) -> Tensor:
-        """Scores (P,) of the block's pairs, differentiable."""
-        word_side = words_PWD, self.real_PW, self.word_counts_P
-        region_side = regions_PRD, self.real_PR, self.region_counts_P
-        query, context = (word_side, region_side) if rule.query == "word" else (region_side, word_side)
-        return _score(*query, *context[:2], rule)
+    def sides(self, rule: Rule) -> tuple[_Side, _Side]:
+        """Who asks, and the context."""
+        return (self._captions, self._images) if rule.query == "word" else (self._images, self._captions)
 
-    def put_back(self, grad_PRD: Tensor, grad_PWD: Tensor, grad_regions: Tensor, grad_words: Tensor) -> None:
-        """Add the block's gradients to those of the batch, nothing to padding."""
-        for grad, real, index, into in (
-            (grad_PRD, self.real_PR, self.images, grad_regions),
-            (grad_PWD, self.real_PW, self.captions, grad_words),
-        ):
-            grad = grad if real is None else grad.masked_fill(~real[:, :, None], 0)
-            into[:, : grad.shape[1]].index_add_(0, index, grad)
+    def gram(self, rule: Rule) -> Tensor:
+        """Gram matrices (U, K, K) of the distinct contexts."""
+        rows_UKD = self.sides(rule)[1].rows_UXD
+        return rows_UKD @ rows_UKD.mT
+
+    def query_norm(self, rule: Rule) -> Tensor:
+        """Norms (U, Q) of the distinct queries."""
+        return norm(self.sides(rule)[0].rows_UXD, 2, keepdim=False)
 
 
-def _score(
-    query_PQD: Tensor,
-    real_PQ: Tensor | None,
-    counts_P: Tensor,
-    context_PKD: Tensor,
-    real_PK: Tensor | None,
-    rule: Rule,
-) -> Tensor:
-    scores_PQK = query_PQD @ context_PKD.mT
-    real_PQ1 = None if real_PQ is None else real_PQ[:, :, None]
-    real_P1K = None if real_PK is None else real_PK[:, None, :]
-    if isinstance(rule, Attention):
-        gram_PKK = context_PKD @ context_PKD.mT
-        weights_PQK = formula.attention_weights(scores_PQK, rule, 1, 2, real_PQ1, real_P1K)
-        query_norm_PQ = norm(query_PQD, 2, keepdim=False)
-        relevance_PQ = formula.relevance(scores_PQK, weights_PQK, lambda w: w @ gram_PKK, query_norm_PQ, 2)
+def _from_scores(scores_PWR: Tensor, gram_UKK: Tensor, norm_UQ: Tensor, block: _Block, rule: Rule) -> Tensor:
+    """Similarities (P,) from the raw scores; differentiable in its three tensors."""
+    real_PW1 = None if block.pairs.real_PW is None else block.pairs.real_PW[:, :, None]
+    real_P1R = None if block.pairs.real_PR is None else block.pairs.real_PR[:, None, :]
+    if rule.query == "word":
+        query_dim, context_dim, real_query, real_context = 1, 2, real_PW1, real_P1R
+        real_PQ, queries_P = block.pairs.real_PW, block.word_counts_P
     else:
-        relevance_PQ = formula.best_scores(scores_PQK, 2, real_P1K)
-    return formula.pool(relevance_PQ, rule, 1, real_PQ, counts_P.to(scores_PQK.dtype))
+        query_dim, context_dim, real_query, real_context = 2, 1, real_P1R, real_PW1
+        real_PQ, queries_P = block.pairs.real_PR, block.region_counts_P
+    if isinstance(rule, Attention):
+        query, context = block.sides(rule)
+        gram_PKK = gram_UKK[context.which_P]
+
+        def times_gram(weights_PWR: Tensor) -> Tensor:
+            return weights_PWR @ gram_PKK if context_dim == 2 else gram_PKK @ weights_PWR
+
+        weights_PWR = formula.attention_weights(
+            scores_PWR, rule, query_dim, context_dim, real_query, real_context
+        )
+        norm_PQ = norm_UQ[query.which_P]
+        relevance_PQ = formula.relevance(scores_PWR, weights_PWR, times_gram, norm_PQ, context_dim)
+    else:
+        relevance_PQ = formula.best_scores(scores_PWR, context_dim, real_context)
+    return formula.pool(relevance_PQ, rule, 1, real_PQ, queries_P.to(scores_PWR.dtype))
 
 
 def _blocks(
@@ -178,15 +220,13 @@ def _blocks(
     caption_index: Tensor,
     region_counts: Tensor,
     word_counts: Tensor,
-) -> Iterator[_PairBlock]:
-    """Pairs sorted by caption length (so little padding is multiplied), cut by the default memory budget."""
+) -> Iterator[_Block]:
+    """Pairs sorted by image and cut by the default memory budget; the same blocks for the same arguments."""
     per_pair = (regions.shape[1] + words.shape[1]) * regions.shape[2] * compute_dtype(regions, words).itemsize
-    # the operands, their gradients, and a cleaned copy; on the CPU small blocks serve the caches as well
-    limit = max(1, DEFAULT_BUDGET // (6 * per_pair))
-    order = word_counts[caption_index].argsort(stable=True)
-    for pairs in torch.split(order, limit):
-        yield _PairBlock(
-            regions, words, image_index[pairs], caption_index[pairs], region_counts, word_counts, pairs
+    limit = max(1, DEFAULT_BUDGET // (4 * per_pair))  # operands and their gradients, twice
+    for order in torch.split(image_index.argsort(stable=True), limit):
+        yield _Block(
+            regions, words, image_index[order], caption_index[order], region_counts, word_counts, order
         )
 
 

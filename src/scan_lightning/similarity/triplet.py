@@ -135,7 +135,7 @@ def mine_hardest(
     images = torch.arange(first_image, first_image + len(regions), device=regions.device)
     if first_image < 0 or first_image + len(regions) > len(words):
         raise ValueError(
-            f"a slice of {len(regions)} images from {first_image} does not fit into a batch of {len(words)} pairs"
+            f"a slice of {len(regions)} images from {first_image} does not fit a batch of {len(words)}"
         )
     scores = similarity_matrix(
         regions,
