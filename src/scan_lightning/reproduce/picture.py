@@ -51,7 +51,7 @@ def draw(table: Table, lines: Sequence[Line], path: Path) -> None:
     named = {
         ("expected: " + table.reference if key == "expected" else key): item for key, item in named.items()
     }
-    figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=2, frameon=False)
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(table.title + (" (dry run, generated data)" if table.dry else ""), x=0.01, ha="left")
     figure.savefig(path, dpi=150)
 

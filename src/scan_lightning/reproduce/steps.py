@@ -6,16 +6,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from scan_lightning.conf_dir import conf_dir
 from scan_lightning.config import TrainConfig
 from scan_lightning.errors import ScanError
+from scan_lightning.launch.sweep import finished
 from scan_lightning.reproduce.place import Place, evaluation_folder
 from scan_lightning.reproduce.tables import Ensemble, Protocol, Row, Table
-from scan_lightning.run_hash import config_hash
 from scan_lightning.validate import build
 
 COMMAND = [sys.executable, "-m", "scan_lightning"]
@@ -110,22 +109,8 @@ def _evaluation(place: Place, protocol: Protocol, out: Path) -> tuple[str, ...]:
 
 
 def _trained(folder: Path, words: list[str]) -> bool:
-    """Whether the folder's run is finished; False also where there is none.
-
-    Raises:
-        ScanError: it is a run of another configuration, neither to be continued nor to be passed over.
-    """
-    record = folder / "config.yaml"
-    if not record.exists():
-        return False
-    found = config_hash(build(TrainConfig, yaml.safe_load(record.read_text(encoding="utf-8"))))
-    wanted = config_hash(compose_train([*words, f"run_dir={quoted(folder)}"]))
-    if found != wanted:
-        raise ScanError(
-            f"{folder}: holds a run of another configuration (hash {found}, the recipe's is {wanted}). "
-            "Move the folder away to train it again."
-        )
-    return (folder / "results.json").exists() and (folder / "checkpoints" / "best.ckpt").exists()
+    config = compose_train([*words, f"run_dir={quoted(folder)}"])
+    return finished(folder, config) and (folder / "checkpoints" / "best.ckpt").exists()
 
 
 def compose_train(words: list[str]) -> TrainConfig:
