@@ -7,7 +7,7 @@ lower-cased caption too, and the name of the tokeniser travels with every store 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,22 +19,10 @@ SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")
 
 
 class Tokenizer:
-    """spaCy's rules for English on the lower-cased text; whitespace is no token.
-
-    Plain to pickle: the spaCy pipeline is built on first use and left behind.
-    """
+    """spaCy's rules for English on the lower-cased text; whitespace is no token."""
 
     def __init__(self, name: str = "spacy-en-lower") -> None:
         self.name = name
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"name": self.name}
-
-    @cached_property
-    def _pipeline(self) -> Any:
-        import spacy  # takes a third of a second: only commands that tokenise pay for it
-
-        return spacy.blank("en")
 
     def spans(self, texts: Iterable[str]) -> Iterator[list[tuple[str, int]]]:
         """Tokens with the character offset, in the lower-cased text, where each starts.
@@ -45,7 +33,7 @@ class Tokenizer:
         Yields:
             One list of (token, offset) a text, in order.
         """
-        for doc in self._pipeline.pipe(text.lower() for text in texts):
+        for doc in _english().pipe(text.lower() for text in texts):
             yield [(token.text, token.idx) for token in doc if not token.is_space]
 
     def tokenize(self, texts: Iterable[str]) -> Iterator[list[str]]:
@@ -58,7 +46,23 @@ class Tokenizer:
             yield [token for token, _ in spans]
 
 
-TOKENIZERS: dict[str, Callable[[], Tokenizer]] = {"spacy-en-lower": lambda: Tokenizer("spacy-en-lower")}
+def _treebank() -> Tokenizer:
+    from scan_lightning.data.treebank import TreebankTokenizer  # needs NLTK, which few users need
+
+    return TreebankTokenizer()
+
+
+@cache
+def _english() -> Any:
+    import spacy  # takes a third of a second: only commands that tokenise pay for it
+
+    return spacy.blank("en")
+
+
+TOKENIZERS: dict[str, Callable[[], Tokenizer]] = {
+    "spacy-en-lower": lambda: Tokenizer("spacy-en-lower"),
+    "nltk-treebank-lower": _treebank,  # what the released models read captions with
+}
 
 
 def tokenizer(name: str) -> Tokenizer:
