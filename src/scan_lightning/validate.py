@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -19,32 +18,13 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from scan_lightning.config import MISSING
 from scan_lightning.errors import ScanError
 from scan_lightning.limits import Limits
+from scan_lightning.names import nearest_key, nearest_option
 
 Config = TypeVar("Config")
 
 HINTS = {
     "data.path": "give data.path=FILE.h5, a store made by `scan-lightning data build`",
     "checkpoint": "give checkpoint=FILE.ckpt, for example a run's checkpoints/best.ckpt",
-}
-# What the released code calls the same settings.
-RELEASED_NAMES = {
-    "lambda": "attention.smoothing",
-    "lambda_softmax": "attention.smoothing",
-    "lambda_1": "attention.smoothing",
-    "lambda_lse": "attention.lse_scale",
-    "lambda_2": "attention.lse_scale",
-    "cross_attn": "attention.direction",
-    "raw_feature_norm": "attention.raw_norm",
-    "agg_func": "attention.aggregation",
-    "bi_gru": "model.bidirectional",
-    "no_imgnorm": "model.normalize_regions",
-    "no_txtnorm": "model.normalize_words",
-    "word_dim": "model.word_size",
-    "max_violation": "loss.negatives",
-    "learning_rate": "optimizer.lr",
-    "lr_update": "optimizer.decay_epoch",
-    "grad_clip": "optimizer.clip_norm",
-    "num_epochs": "trainer.max_epochs",
 }
 
 
@@ -97,25 +77,7 @@ def report(faults: Sequence[Fault]) -> ScanError:
 def unknown_key(key: str, known: Sequence[str], value: str | None = None) -> Fault:
     """The fault of a key that no field has, with the nearest one that exists."""
     found = "there is no such key" if value is None else f"there is no such key (given {value})"
-    near = nearest(key, known)
-    if not near:  # its last part alone, so that `smothing` and the released code's names are found
-        last_parts = {known_key.rsplit(".", 1)[-1]: known_key for known_key in reversed(known)}
-        last_parts.update({name: target for name, target in RELEASED_NAMES.items() if target in known})
-        close = get_close_matches(key.rsplit(".", 1)[-1], list(last_parts), n=1, cutoff=0.7)
-        near = f"did you mean {last_parts[close[0]]}?" if close else _siblings(key, known)
-    return Fault(key, found, near)
-
-
-def nearest(name: str, known: Sequence[str], cutoff: float = 0.8) -> str:
-    """`did you mean X?` for a mistyped name, or nothing when none is near."""
-    close = get_close_matches(name, known, n=1, cutoff=cutoff)
-    return f"did you mean {close[0]}?" if close else ""
-
-
-def _siblings(key: str, known: Sequence[str]) -> str:
-    section = key.rsplit(".", 1)[0] + "."
-    inside = [name.removeprefix(section) for name in known if name.startswith(section)]
-    return f"{section[:-1]} takes {', '.join(inside)}" if inside else "--help lists the keys"
+    return Fault(key, found, nearest_key(key, known))
 
 
 def leaf_keys(schema: type[Any], prefix: str = "") -> list[str]:
@@ -201,7 +163,7 @@ def _value(hint: Any, value: Any, limits: Limits | None) -> Any:
 def _wrong_value(key: str, value: Any, hint: Any, limits: Limits | None) -> Fault:
     remedy = f"expected {_describe(hint, limits)}"
     if isinstance(value, str) and isinstance(hint, type) and issubclass(hint, Enum):
-        remedy += f"; {nearest(value, [member.value for member in hint], 0.6)}".rstrip("; ")
+        remedy += f"; {nearest_option(value, [member.value for member in hint])}".rstrip("; ")
     return Fault(key, f"found {'null' if value is None else repr(value)}", remedy)
 
 

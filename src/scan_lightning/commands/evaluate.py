@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scan_lightning.config import EvaluateConfig
+
+if TYPE_CHECKING:
+    from scan_lightning.launch.command import Command
 
 HELP = "recall of a trained model on a split of a store"
 
@@ -13,9 +16,15 @@ HELP = "recall of a trained model on a split of a store"
 def run(overrides: list[str]) -> int:
     """Evaluate what the overrides say; returns the status."""
     from scan_lightning.launch.app import launch
+
+    return launch(command(), overrides)
+
+
+def command() -> Command:
+    """What the launcher has to know."""
     from scan_lightning.launch.command import Command
 
-    return launch(Command("evaluate", "evaluate", EvaluateConfig, execute, continues=False), overrides)
+    return Command("evaluate", "evaluate", EvaluateConfig, execute, continues=False)
 
 
 def execute(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scan_lightning.config import TrainConfig
+
+if TYPE_CHECKING:
+    from scan_lightning.launch.command import Command
 
 HELP = "train a model, or a sweep of models with -m"
 
@@ -13,9 +16,15 @@ HELP = "train a model, or a sweep of models with -m"
 def run(overrides: list[str]) -> int:
     """Train what the overrides say; returns the status."""
     from scan_lightning.launch.app import launch
+
+    return launch(command(), overrides)
+
+
+def command() -> Command:
+    """What the launcher has to know."""
     from scan_lightning.launch.command import Command
 
-    return launch(Command("train", "config", TrainConfig, execute, continues=True), overrides)
+    return Command("train", "config", TrainConfig, execute, continues=True)
 
 
 def execute(config: TrainConfig, run_dir: Path) -> dict[str, Any]:

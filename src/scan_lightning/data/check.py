@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -10,7 +11,8 @@ import numpy as np
 from scan_lightning.data.check_blocks import check_features, check_small
 from scan_lightning.data.check_content import check_content
 from scan_lightning.data.format import DATASETS, GOLD_LINKS
-from scan_lightning.data.header import read_header
+from scan_lightning.data.header import Header, has, read_header
+from scan_lightning.data.probe import probe
 from scan_lightning.data.progress import progress as show_progress
 from scan_lightning.data.seal import check_seal
 from scan_lightning.errors import ScanError
@@ -33,49 +35,44 @@ def check_store(path: str | Path, *, progress: bool = True) -> list[str]:
         return [str(error)]
     faults: list[str] = []
     with show_progress(f"checking {path.name}", path.stat().st_size, "bytes", shown=progress) as advance:
-        fault = check_seal(path)
-        if fault:
-            faults.append(fault)
+        broken_seal = check_seal(path)
+        harmful: dict[str, str] = {}
+        if broken_seal:
+            faults.append(broken_seal)
+            harmful = probe(path, [name for name in (*DATASETS, GOLD_LINKS) if name != "region/features"])
+            faults += [f"/{name}: is damaged so that HDF5 {harm}" for name, harm in harmful.items()]
         with h5py.File(path, "r") as file:
-            wrong_shapes = _check_shapes(file)
-            faults += wrong_shapes
-            names = [name for name in (*DATASETS, GOLD_LINKS) if name in file]
-            small = {name: check_small(file, name, faults) for name in names if name != "region/features"}
-            feature_bytes = file["region/features"].nbytes
-            advance(max(0, header.identity[2] - feature_bytes))
+            names = [*DATASETS, *([GOLD_LINKS] if has(file, GOLD_LINKS) else [])]
+            small: dict[str, np.ndarray | None] = dict.fromkeys(harmful)
+            for name in names:
+                if name != "region/features" and name not in harmful:
+                    small[name] = check_small(file, name, faults)
+            advance(header.identity[2] - header.feature_bytes)
             faults += check_features(path, file, header, small, advance)
-            if not wrong_shapes:
-                faults += check_content(small)
+            wrong_shapes = _check_shapes(small, header)
+            faults += wrong_shapes or check_content(small)
     return faults
 
 
-def _check_shapes(file: h5py.File) -> list[str]:
-    """Each dataset's rank, type and length against the others."""
-    sizes = {
-        "N": len(file["image/id"]),
-        "R": len(file["region/features"]),
-        "D": int(file.attrs["feature_dim"]),
-        "C": len(file["caption/text"]),
-        "T": len(file["caption/tokens"]),
-        "V": len(file["lexicon/word"]),
-    }
+def _check_shapes(small: Mapping[str, np.ndarray | None], header: Header) -> list[str]:
+    """Each dataset's shape and type, as far as it could be read, against the others."""
+    sizes = {"N": header.images, "R": header.regions, "C": header.captions}
+    for letter, name in (("T", "caption/tokens"), ("V", "lexicon/word")):
+        rows = small[name]
+        if rows is not None:
+            sizes[letter] = len(rows)
     sizes |= {"N+1": sizes["N"] + 1, "C+1": sizes["C"] + 1}
     faults = []
     for name, (letters, kind) in DATASETS.items():
-        dataset = file[name]
-        shape = tuple(sizes[letter] if isinstance(letter, str) else letter for letter in letters)
-        if dataset.shape != shape:
-            faults.append(f"/{name}: has shape {dataset.shape}, expected {shape}")
-        if not _is_kind(dataset, kind):
-            faults.append(f"/{name}: is {dataset.dtype}, expected {kind}")
-    if GOLD_LINKS in file and file[GOLD_LINKS].shape[1:] != (3,):
-        faults.append(f"/{GOLD_LINKS}: has shape {file[GOLD_LINKS].shape}, expected (links, 3)")
+        rows = small.get(name)
+        if rows is None:  # the features, which the header vouches for, or what could not be read
+            continue
+        shape = tuple(sizes.get(letter) if isinstance(letter, str) else letter for letter in letters)
+        if rows.shape != shape and None not in shape:
+            faults.append(f"/{name}: has shape {rows.shape}, expected {shape}")
+        if not (rows.dtype.kind == "O" if kind == "str" else rows.dtype == np.dtype(kind)):
+            faults.append(f"/{name}: is {rows.dtype}, expected {kind}")
+    links = small.get(GOLD_LINKS)
+    if links is not None and links.shape[1:] != (3,):
+        faults.append(f"/{GOLD_LINKS}: has shape {links.shape}, expected (links, 3)")
     return faults
-
-
-def _is_kind(dataset: h5py.Dataset, kind: str) -> bool:
-    if kind == "str":
-        return h5py.check_string_dtype(dataset.dtype) is not None
-    if kind == "float":
-        return bool(dataset.dtype.kind == "f")
-    return bool(dataset.dtype == np.dtype(kind))

@@ -9,10 +9,8 @@ import h5py
 import numpy as np
 
 from scan_lightning.data.checksums import DIGEST_BYTES, ROWS_ATTRIBUTE, digest
-from scan_lightning.data.header import Header
+from scan_lightning.data.header import READ_FAULTS, Header, first_line
 from scan_lightning.data.progress import Advance
-
-READ_FAULTS = (OSError, RuntimeError, ValueError, KeyError, UnicodeDecodeError)  # what h5py raises on damage
 
 
 def check_small(file: h5py.File, name: str, faults: list[str]) -> np.ndarray | None:
@@ -29,7 +27,7 @@ def check_small(file: h5py.File, name: str, faults: list[str]) -> np.ndarray | N
     try:
         rows: np.ndarray = file[name][:]
     except READ_FAULTS as error:
-        faults.append(f"/{name}: cannot be read ({str(error).splitlines()[0]})")
+        faults.append(f"/{name}: cannot be read ({first_line(error)})")
         return None
     expected, size = _checksums(file, name, len(rows), faults)
     for block in range(len(expected)):
@@ -89,15 +87,16 @@ def check_features(
 def _checksums(file: h5py.File, name: str, rows: int, faults: list[str]) -> tuple[np.ndarray, int]:
     """A dataset's digests and rows a block; a fault and no digests when they cannot be used."""
     try:
+        if f"checksum/{name}" not in file:
+            faults.append(f"/checksum/{name}: is missing, so /{name} cannot be verified")
+            return np.zeros((0, DIGEST_BYTES), dtype=np.uint8), 0
         dataset = file[f"checksum/{name}"]
         expected, size = np.asarray(dataset[:]), int(dataset.attrs[ROWS_ATTRIBUTE])
         if size >= 1 and expected.shape == (-(-rows // size), DIGEST_BYTES):
             return expected, size
         faults.append(f"/checksum/{name}: has shape {expected.shape} for {rows:,} rows of {size:,} a block")
-    except KeyError:
-        faults.append(f"/checksum/{name}: is missing, so /{name} cannot be verified")
     except READ_FAULTS as error:
-        faults.append(f"/checksum/{name}: cannot be read ({str(error).splitlines()[0]})")
+        faults.append(f"/checksum/{name}: cannot be read ({first_line(error)})")
     return np.zeros((0, DIGEST_BYTES), dtype=np.uint8), 0
 
 

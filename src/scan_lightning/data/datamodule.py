@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -31,8 +31,9 @@ class PairData(pl.LightningDataModule):
         workers: reading processes.
         seed: of the order of training pairs.
         word_threshold: a word of the store counted this often enters the vocabulary.
-        vocabulary: words of a trained model, specials first; None: made from the store, by the threshold.
+        vocabulary: a trained model's; None: made from the store, by the threshold.
         tokenizer: name of a trained model's tokeniser; the store's when None.
+        validation: the split that `val_dataloader` gives.
 
     Raises:
         ScanError: the store is missing or unusable.
@@ -46,22 +47,38 @@ class PairData(pl.LightningDataModule):
         workers: int = 0,
         seed: int = 0,
         word_threshold: int = 4,
-        vocabulary: Sequence[str] | None = None,
+        vocabulary: Vocabulary | None = None,
         tokenizer: str | None = None,
+        validation: str = "val",
     ) -> None:
         super().__init__()
         self.store = Store(path)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
-        if vocabulary is None:
-            self.vocabulary = Vocabulary.from_counts(*self.store.lexicon, word_threshold)
-        else:
-            self.vocabulary = Vocabulary(vocabulary)
+        self.vocabulary = vocabulary or Vocabulary.from_counts(*self.store.lexicon, word_threshold)
         self.tokenizer = tokenizer or self.store.tokenizer
+        self.validation = validation
 
     @property
     def feature_dim(self) -> int:
         """Width of the region features."""
         return self.store.feature_dim
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Global batches of an epoch.
+
+        Raises:
+            ScanError: the store has no train split.
+        """
+        return -(-len(self.store.caption_rows("train")) // self.batch_size)
+
+    def sizes(self, split: str) -> tuple[int, int]:
+        """Return how many images and captions a split has.
+
+        Raises:
+            ScanError: the store has no such split.
+        """
+        return len(self.store.image_rows(split)), len(self.store.caption_rows(split))
 
     def train_dataloader(self) -> TrainLoader:
         """Return the shuffled pairs of the train split, this rank's share of them."""
@@ -71,22 +88,22 @@ class PairData(pl.LightningDataModule):
         return TrainLoader(pairs, order, workers=self.workers, pin=pin)
 
     def val_dataloader(self) -> list[BlockLoader[ImageBatch] | BlockLoader[CaptionBatch]]:
-        """Return the loaders of the val split."""
-        return self.split_dataloaders("val")
-
-    def split_dataloaders(self, split: str) -> list[BlockLoader[ImageBatch] | BlockLoader[CaptionBatch]]:
-        """Return two loaders of a split in its own order: each image once, each caption once.
+        """Return two loaders of the validation split in its own order: each image once, each caption once.
 
         Raises:
             ScanError: the store has no such split.
         """
         rank, world, pin = self._place()
-        images, captions = self._split(split)
+        images, captions = self._split(self.validation)
         workers = self.workers
         return [
             BlockLoader(images, IMAGE_BLOCK, workers=workers, pin=pin, rank=rank, world=world),
             BlockLoader(captions, CAPTION_BLOCK, pin=pin, rank=rank, world=world),
         ]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Copy a batch to where the model is, without waiting when it lies in page-locked memory."""
+        return batch.to(device, non_blocking=True)
 
     def _split(self, split: str) -> tuple[Images, Captions]:
         image_rows, caption_rows = self.store.image_rows(split), self.store.caption_rows(split)

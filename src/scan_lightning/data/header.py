@@ -12,6 +12,8 @@ import numpy as np
 from scan_lightning.data.format import DATASETS, FEATURE_DTYPES, FORMAT, SPLIT_CODES, VERSION
 from scan_lightning.errors import ScanError
 
+READ_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py raises on damage
+
 
 @dataclass(frozen=True)
 class Header:
@@ -23,6 +25,7 @@ class Header:
     feature_dim: int
     feature_dtype: np.dtype[Any]
     feature_offset: int  # bytes from the start of the file
+    feature_bytes: int
     images: int
     regions: int
     captions: int
@@ -66,9 +69,9 @@ def read_header(path: Path) -> Header:
         try:
             _check_attributes(path, file)
             return _read(path, file, identity)
-        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        except READ_FAULTS as error:
             raise ScanError(
-                f"{path}: is damaged, its header cannot be read ({_first_line(error)}). "
+                f"{path}: is damaged, its header cannot be read ({first_line(error)}). "
                 "`scan-lightning data check` says more; build it again."
             ) from error
 
@@ -82,7 +85,7 @@ def _open_hdf5(path: Path) -> h5py.File:
         size = f"{path.stat().st_size:,} bytes"
         if "truncated file" in str(error):
             raise ScanError(
-                f"{path}: is cut short ({size}; HDF5: {_first_line(error)}). "
+                f"{path}: is cut short ({size}; HDF5: {first_line(error)}). "
                 "The copy was interrupted or the disk was full: copy or build it again."
             ) from error
         raise ScanError(
@@ -138,6 +141,7 @@ def _read(path: Path, file: h5py.File, identity: tuple[int, int, int]) -> Header
         feature_dim=feature_dim,
         feature_dtype=features.dtype,
         feature_offset=int(offset),
+        feature_bytes=int(features.nbytes),
         images=len(file["image/id"]),
         regions=len(features),
         captions=len(file["caption/text"]),
@@ -151,5 +155,14 @@ def _identity(path: Path) -> tuple[int, int, int]:
     return status.st_dev, status.st_ino, status.st_size
 
 
-def _first_line(error: BaseException) -> str:
+def has(file: h5py.File, name: str) -> bool:
+    """Whether there is a dataset of this name; a damaged one is there, and reading it says what is wrong."""
+    try:
+        return name in file
+    except READ_FAULTS:
+        return True
+
+
+def first_line(error: BaseException) -> str:
+    """What a library said, in one line for a message."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -24,7 +24,19 @@ Rows = npt.NDArray[np.int64]
 Batch = TypeVar("Batch")
 
 
-class Images(Dataset[ImageBatch]):
+class Items(Dataset[Batch]):
+    """What is loaded a batch at a time, by position."""
+
+    counts: Rows  # (n,) regions or tokens of each item
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        raise NotImplementedError
+
+
+class Images(Items[ImageBatch]):
     """Images of a store, a batch at a time.
 
     Args:
@@ -34,9 +46,8 @@ class Images(Dataset[ImageBatch]):
 
     def __init__(self, store: Store, rows: Rows) -> None:
         self.store, self.rows = store, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        offsets = store.region_offsets
+        self.counts = offsets[rows + 1] - offsets[rows]
 
     def __getitems__(self, positions: list[int]) -> ImageBatch:
         if not positions:  # a rank's share of a last batch smaller than the number of ranks
@@ -47,7 +58,7 @@ class Images(Dataset[ImageBatch]):
         return ImageBatch(torch.from_numpy(regions), torch.from_numpy(counts))
 
 
-class Captions(Dataset[CaptionBatch]):
+class Captions(Items[CaptionBatch]):
     """Captions, a batch at a time.
 
     Args:
@@ -57,23 +68,19 @@ class Captions(Dataset[CaptionBatch]):
 
     def __init__(self, tokens: CaptionTokens, images: Rows) -> None:
         self.tokens, self.images = tokens, images
-
-    def __len__(self) -> int:
-        return len(self.tokens)
+        self.counts = tokens.counts
 
     def __getitems__(self, positions: list[int]) -> CaptionBatch:
         index = np.asarray(positions, np.int64)
         return CaptionBatch(*self.tokens.padded(index), torch.from_numpy(self.images[index]))
 
 
-class Pairs(Dataset[PairBatch]):
+class Pairs(Items[PairBatch]):
     """Every caption of a split with its image: pair i is caption i."""
 
     def __init__(self, images: Images, captions: Captions) -> None:
         self.images, self.captions = images, captions
-
-    def __len__(self) -> int:
-        return len(self.captions)
+        self.counts = captions.counts
 
     def __getitems__(self, positions: list[int]) -> PairBatch:
         captions = self.captions.__getitems__(positions)
@@ -133,7 +140,7 @@ class BlockLoader(Generic[Batch]):
 
     def __init__(
         self,
-        dataset: Dataset[Batch],
+        dataset: Items[Batch],
         block: int,
         *,
         workers: int = 0,
@@ -141,13 +148,15 @@ class BlockLoader(Generic[Batch]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        size = len(dataset)  # type: ignore[arg-type]  # ours have a length
-        starts = range(rank * block, size, world * block)
-        self._blocks = [list(range(start, min(start + block, size))) for start in starts]
-        self._loader = _loader(dataset, self._blocks, workers, pin)
+        self.dataset, self.world = dataset, world
+        size = len(dataset)
+        self.blocks = [range(start, min(start + block, size)) for start in range(0, size, block)]
+        self.mine = self.blocks[rank::world]
+        self._loader = _loader(dataset, [list(items) for items in self.mine], workers, pin)
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        """Blocks of this process."""
+        return len(self.mine)
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self._loader)

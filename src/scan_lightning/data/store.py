@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES
-from scan_lightning.data.header import Header, read_header
+from scan_lightning.data.header import READ_FAULTS, Header, first_line, has, read_header
 from scan_lightning.errors import ScanError
 
 
@@ -92,11 +92,11 @@ class Store:
     def boxes(self, image_row: int) -> np.ndarray:
         """Boxes of one image, (k, 4) float32 x1 y1 x2 y2 in pixels, NaN when unknown."""
         start, stop = self.region_offsets[image_row : image_row + 2].tolist()
-        return np.asarray(self._open()["region/boxes"][start:stop])
+        return self._read("region/boxes", slice(start, stop))
 
     def all_boxes(self) -> np.ndarray:
         """Boxes of all images, (R, 4) float32, in the order of the features."""
-        return np.asarray(self._open()["region/boxes"][:])
+        return self._read("region/boxes")
 
     def image_id(self, row: int) -> str:
         """The id of an image."""
@@ -104,7 +104,7 @@ class Store:
 
     def image_size(self, row: int) -> tuple[int, int]:
         """Width and height of an image in pixels, 0 when unknown."""
-        width, height = self._open()["image/size"][row].tolist()
+        width, height = self._read("image/size", row).tolist()
         return width, height
 
     def find_image(self, image_id: str) -> int:
@@ -138,8 +138,8 @@ class Store:
         unique, inverse = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
         if not len(unique):
             return []
-        texts = self._open()["caption/text"].asstr()[unique]
-        return [str(texts[index]) for index in inverse.tolist()]
+        texts = self._read_text("caption/text", unique)
+        return [texts[index] for index in inverse.tolist()]
 
     def caption_lexicon_ids(self, rows: np.ndarray) -> list[np.ndarray]:
         """Each caption's tokens as (n,) int32 rows of the lexicon, without start and end."""
@@ -154,37 +154,36 @@ class Store:
     @cached_property
     def lexicon(self) -> tuple[list[str], np.ndarray]:
         """Every word of every split, and (V,) int64 how often it occurs in train and val captions."""
-        file = self._open()
-        return file["lexicon/word"].asstr()[:].tolist(), file["lexicon/count"][:]
+        return self._read_text("lexicon/word"), self._read("lexicon/count")
 
     @cached_property
     def gold_links(self) -> np.ndarray:
         """(L, 3) int64: caption row, position among the caption's tokens, region row; mostly none."""
-        file = self._open()
-        return file[GOLD_LINKS][:] if GOLD_LINKS in file else np.zeros((0, 3), dtype=np.int64)
+        if not has(self._open(), GOLD_LINKS):
+            return np.zeros((0, 3), dtype=np.int64)
+        return self._read(GOLD_LINKS)
 
     # -- small arrays, read once a process
 
     @cached_property
     def region_offsets(self) -> np.ndarray:
         """(N + 1,) int64: image i owns region rows offsets[i] : offsets[i + 1]."""
-        return np.asarray(self._open()["region/offsets"][:])
+        return self._read("region/offsets")
 
     @cached_property
     def caption_offsets(self) -> np.ndarray:
         """(C + 1,) int64: caption c owns tokens offsets[c] : offsets[c + 1]."""
-        return np.asarray(self._open()["caption/offsets"][:])
+        return self._read("caption/offsets")
 
     @cached_property
     def caption_image(self) -> np.ndarray:
         """(C,) int64: the row of each caption's image."""
-        return np.asarray(self._open()["caption/image"][:])
+        return self._read("caption/image")
 
     @cached_property
     def image_ids(self) -> list[str]:
         """The id of every image."""
-        ids: list[str] = self._open()["image/id"].asstr()[:].tolist()
-        return ids
+        return self._read_text("image/id")
 
     @cached_property
     def _row_of_id(self) -> dict[str, int]:
@@ -192,13 +191,32 @@ class Store:
 
     @cached_property
     def _split_codes(self) -> np.ndarray:
-        return np.asarray(self._open()["image/split"][:])
+        return self._read("image/split")
 
     @cached_property
     def _tokens(self) -> np.ndarray:
-        return np.asarray(self._open()["caption/tokens"][:])
+        return self._read("caption/tokens")
 
     # -- the file
+
+    def _read(self, name: str, rows: int | slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Rows of a dataset; strings come as UTF-8 bytes."""
+        try:
+            return np.asarray(self._open()[name][rows])
+        except READ_FAULTS as error:
+            raise ScanError(
+                f"{self.path}: /{name} is damaged ({first_line(error)}). "
+                "`scan-lightning data check` lists all faults; build or copy the store again."
+            ) from error
+
+    def _read_text(self, name: str, rows: slice | np.ndarray = slice(None)) -> list[str]:
+        """Rows of a dataset of strings."""
+        try:
+            return [text.decode("utf-8") for text in self._read(name, rows).tolist()]
+        except UnicodeDecodeError as error:
+            raise ScanError(
+                f"{self.path}: /{name} is damaged (not UTF-8). Build or copy it again."
+            ) from error
 
     def _open(self) -> h5py.File:
         """This process's handle."""

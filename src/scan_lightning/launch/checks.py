@@ -126,9 +126,9 @@ def launching(
                 f"{count} devices a job (strategy {trainer.strategy}) under -m, where every process of a job "
                 "would run the whole sweep again",
                 "either one device a job and the jobs in parallel (trainer.devices=1 with "
-                "hydra/launcher=joblib, or with hydra/launcher=submitit_slurm on Slurm), or no -m and one process "
-                "tree for a run on several devices (torchrun --nproc-per-node=N -m scan_lightning train "
-                "trainer=ddp trainer.devices=N run_dir=DIR ...)",
+                "hydra/launcher=joblib, or with hydra/launcher=submitit_slurm on Slurm), or no -m and one "
+                "process tree for a run on several devices (torchrun --nproc-per-node=N -m scan_lightning "
+                "train trainer=ddp trainer.devices=N run_dir=DIR ...)",
             )
     if "TORCHELASTIC_RUN_ID" in os.environ and "run_dir" not in given:
         yield Fault(

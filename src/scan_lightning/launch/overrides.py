@@ -14,7 +14,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from scan_lightning.launch.command import Command, Request
-from scan_lightning.validate import Fault, leaf_keys, nearest, unknown_key
+from scan_lightning.names import nearest_option
+from scan_lightning.validate import Fault, leaf_keys, unknown_key
 
 
 def judge(
@@ -92,7 +93,7 @@ def _option_fault(override: Override, groups: dict[str, list[str]]) -> Fault | N
         chosen = [str(value)]
     for option in chosen:
         if option not in options:
-            hint = nearest(option, options, 0.6)
+            hint = nearest_option(option, options)
             remedy = f"expected one of {', '.join(options)}" + (f"; {hint}" if hint else "")
             return Fault(group, f"there is no option {option!r}", remedy)
     return None

@@ -1,0 +1,62 @@
+"""A split's embeddings, filled block by block, by one process or several.
+
+Blocks are cut by index and processes take them in turn, so no item is encoded twice and the embeddings are
+the same bits for any number of processes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from scan_lightning.data.loading import BlockLoader
+from scan_lightning.retrieval.embeddings import Embeddings
+
+
+class SplitEmbeddings:
+    """The images or the captions of a split.
+
+    Args:
+        loader: its blocks; every process has the same dataset and its own share of the blocks.
+        dim: D.
+        device: where they are computed.
+        folder: where a file is made for embeddings that would not fit into memory.
+    """
+
+    def __init__(self, loader: BlockLoader[Any], dim: int, device: torch.device, folder: Path) -> None:
+        self._loader = loader
+        counts = torch.from_numpy(loader.dataset.counts)
+        size = int(counts.sum()) * dim * 4
+        place, file_folder = _place(size, device, folder)
+        self.embeddings = Embeddings.allocate(counts, dim, device=place, folder=file_folder)
+
+    def put(self, block: int, padded: Tensor) -> None:
+        """Fill in this process's block number `block`, (items, max_rows, D)."""
+        items = self._loader.mine[block]
+        self.embeddings.put(torch.arange(items.start, items.stop), padded)
+
+    def exchange(self) -> Embeddings:
+        """Return the whole split: every process sends its blocks to all others."""
+        if self._loader.world > 1:
+            offsets = self.embeddings.offsets
+            for block, items in enumerate(self._loader.blocks):
+                rows = self.embeddings.packed[int(offsets[items.start]) : int(offsets[items.stop])]
+                dist.broadcast(rows, src=block % self._loader.world)
+        return self.embeddings
+
+
+def _place(size: int, device: torch.device, folder: Path) -> tuple[torch.device, Path | None]:
+    """Return where `size` bytes go: the GPU when they leave it most of its memory, memory, or a file."""
+    if device.type == "cuda" and size <= torch.cuda.get_device_properties(device).total_memory // 4:
+        return device, None
+    cpu = torch.device("cpu")
+    return cpu, folder if size > _physical_memory() // 2 else None
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

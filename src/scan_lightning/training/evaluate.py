@@ -1,0 +1,88 @@
+"""An evaluation: a checkpoint and a store to the recalls of a split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import yaml
+from rich.console import Console
+
+from scan_lightning.config import EvaluateConfig, plain
+from scan_lightning.data.datamodule import PairData
+from scan_lightning.errors import ScanError
+from scan_lightning.model.checkpoint import load
+from scan_lightning.report.tables import recall_table
+from scan_lightning.training.files import write_text
+from scan_lightning.training.module import ScanModule
+from scan_lightning.training.record import RunRecord
+from scan_lightning.training.results import results_of, write_results
+from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
+
+
+def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
+    """Evaluate a checkpoint on a split of a store.
+
+    Words become ids by the checkpoint's own tokeniser and vocabulary, never the store's.
+
+    Args:
+        config: checked.
+        run_dir: where results.json, results.csv, config.yaml and run.json go.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        ScanError: an unusable checkpoint or store, or two that do not fit each other.
+        KeyboardInterrupt: stopped; nothing is written.
+    """
+    trained = load(config.checkpoint)
+    data = PairData(
+        config.data.path,
+        workers=config.data.workers,
+        vocabulary=trained.vocabulary,
+        tokenizer=trained.tokenizer_name,
+        validation=str(config.split),
+    )
+    if data.feature_dim != trained.feature_dim:
+        raise ScanError(
+            f"{data.store.path}: its features are {data.feature_dim} wide, but {config.checkpoint} takes "
+            f"{trained.feature_dim}; give the store it was trained on, or one with the same features"
+        )
+    images, captions = data.sizes(data.validation)
+    module = ScanModule(trained.config, trained.network, trained.vocabulary, trained.tokenizer_name)
+    module.folds = config.folds
+    record = RunRecord("evaluate", config, run_dir)
+    writer = _Writer(run_dir, data.validation, images, captions)
+    with lightning_run():
+        trainer = build_trainer(config.trainer, run_dir, callbacks=[writer])
+        trainer.validate(module, datamodule=data, verbose=False)
+    results: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
+    if is_main_process():
+        write_text(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+        record.end("done", checkpoint=config.checkpoint, data=str(data.store.path))
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(recall_table(results))
+        console.print(f"results.json and results.csv are in {run_dir}")
+    return results
+
+
+class _Writer(pl.Callback):
+    """Writes the results in the process that has them, whatever started it."""
+
+    def __init__(self, run_dir: Path, split: str, images: int, captions: int) -> None:
+        self.run_dir = run_dir
+        self.split, self.images, self.captions = split, images, captions
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write results.json and results.csv."""
+        assert isinstance(pl_module, ScanModule)
+        assert pl_module.metrics is not None
+        if trainer.is_global_zero:
+            figures = pl_module.metrics.as_dict()
+            write_results(
+                self.run_dir,
+                results_of(figures, split=self.split, images=self.images, captions=self.captions),
+            )

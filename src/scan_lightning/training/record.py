@@ -1,0 +1,117 @@
+"""run.json: what a run was, on which machine, of which code, how long it took and what it used."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scan_lightning.config import EvaluateConfig, TrainConfig
+from scan_lightning.run_hash import config_hash
+from scan_lightning.training.files import write_json
+
+PACKAGES = ("scan-lightning", "torch", "lightning", "hydra-core", "h5py", "numpy", "spacy")
+
+
+class RunRecord:
+    """Written when a run starts and again when it ends, however it ends.
+
+    Args:
+        command: `train` or `evaluate`.
+        config: of the run.
+        run_dir: where run.json goes.
+        earlier_seconds: wall time of the parts of the run before it was resumed.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        config: TrainConfig | EvaluateConfig,
+        run_dir: Path,
+        *,
+        earlier_seconds: float = 0.0,
+    ) -> None:
+        self._path = run_dir / "run.json"
+        self._start, self._earlier = time.monotonic(), earlier_seconds
+        self.values: dict[str, Any] = {
+            "command": command,
+            "status": "running",
+            "config_hash": config_hash(config),
+            **code_version(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "hardware": hardware(),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        }
+
+    def seconds(self) -> float:
+        """Return how long the run has taken so far, its earlier parts too."""
+        return self._earlier + time.monotonic() - self._start
+
+    def start(self, **values: Any) -> None:
+        """Write the record of a run that begins."""
+        self.values.update(values)
+        write_json(self._path, self.values)
+
+    def end(self, status: str, **values: Any) -> None:
+        """Write the record of a run that ended as `done`, `interrupted` or `failed`."""
+        self.values.update(values)
+        self.values["status"] = status
+        self.values["wall_seconds"] = round(self.seconds(), 1)
+        self.values["peak_memory_bytes"] = peak_memory()
+        write_json(self._path, self.values)
+
+
+def code_version() -> dict[str, Any]:
+    """Return the commit of the code and whether files differ from it; both None outside a checkout."""
+    folder = Path(__file__).parent
+    commit = _git(folder, "rev-parse", "HEAD")
+    # Installed into some other project's checkout, git would answer with that project's commit.
+    if commit is None or _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def hardware() -> str:
+    """Return the processor and its cores, the memory, and the GPUs, in one line."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    parts = [f"{_processor()}, {len(os.sched_getaffinity(0))} cores", f"{memory:.0f} GiB memory"]
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    parts += [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
+    return ", ".join(parts)
+
+
+def peak_memory() -> dict[str, int]:
+    """Return the largest resident size of this process, and what torch allocated at most on each GPU."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    for index in range(torch.cuda.device_count()):
+        peak[f"cuda:{index}"] = torch.cuda.max_memory_allocated(index)
+    return peak
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,102 @@
+"""The callback that writes metrics.csv and hands the same rows to the loggers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from scan_lightning.training.module import ScanModule, flat_metrics
+from scan_lightning.training.series import Series
+
+GPU_ROWS = 50  # steps between two looks at the GPU's results: each look waits for it
+
+
+class Recorder(pl.Callback):
+    """Writes a row every optimizer step and every validation.
+
+    On a GPU the figures of a step stay there until some steps have come together.
+
+    Args:
+        run_dir: the run's folder.
+        source: the metrics.csv that a resumed run goes on from.
+    """
+
+    def __init__(self, run_dir: Path, source: Path | None = None) -> None:
+        self.series = Series(run_dir / "metrics.csv")
+        self._source = source
+        self._resume_rows: int | None = None
+        self._waiting: list[dict[str, float | Tensor]] = []
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the file, cut back to what the checkpoint knows of."""
+        if not trainer.is_global_zero:
+            return
+        if self._source is None or self._resume_rows is None:
+            self.series.start()
+        else:
+            self.series.resume(self._resume_rows, self._source)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note a step."""
+        assert isinstance(pl_module, ScanModule)
+        row = {"step": trainer.global_step, "epoch": trainer.current_epoch}
+        self._waiting.append({**row, "train/loss": outputs["train/loss"], **pl_module.step_values})
+        if len(self._waiting) >= (GPU_ROWS if pl_module.device.type == "cuda" else 1):
+            self.write(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note a validation."""
+        assert isinstance(pl_module, ScanModule)
+        if trainer.state.fn != "fit" or pl_module.metrics is None:
+            return
+        row = {"step": trainer.global_step, "epoch": trainer.current_epoch}
+        self._waiting.append({**row, **flat_metrics(pl_module.metrics)})
+        self.write(trainer)
+
+    def write(self, trainer: pl.Trainer) -> None:
+        """Write what is waiting."""
+        rows, self._waiting = self._waiting, []
+        for waiting in rows:
+            row = {
+                name: value.item() if isinstance(value, Tensor) else value for name, value in waiting.items()
+            }
+            if trainer.is_global_zero:
+                self.series.append(row)
+            step = int(row.pop("step"))
+            for logger in trainer.loggers:
+                logger.log_metrics(row, step=step)
+        if trainer.is_global_zero:
+            self.series.flush()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Put every row so far on the disk before the checkpoint that counts them."""
+        self.write(trainer)
+        self.series.flush(durable=True)
+        checkpoint["callbacks"][self.state_key] = {"rows": self.series.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember where the checkpoint left the file."""
+        self._resume_rows = state_dict["rows"]
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Close the file."""
+        self.close(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Keep what is known of a run that fails."""
+        self.close(trainer)
+
+    def close(self, trainer: pl.Trainer) -> None:
+        """Write what is waiting and close the file."""
+        if self._waiting:
+            self.write(trainer)
+        self.series.close()

@@ -1,0 +1,115 @@
+"""A training run: from a configuration to a folder with checkpoints, series, record and results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+
+from scan_lightning.config import TrainConfig, plain
+from scan_lightning.data.datamodule import PairData
+from scan_lightning.model.scan import ScanModel
+from scan_lightning.report.tables import recall_table
+from scan_lightning.training.files import write_text
+from scan_lightning.training.loggers import build_loggers
+from scan_lightning.training.module import ScanModule
+from scan_lightning.training.progress import ProgressLines
+from scan_lightning.training.record import RunRecord
+from scan_lightning.training.recorder import Recorder
+from scan_lightning.training.results import results_of, write_results
+from scan_lightning.training.resume import ResumePoint, bring_best, check_data, read_point, resume_point
+from scan_lightning.training.saving import Saving
+from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
+
+
+def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
+    """Train, or go on with, the run that `config` describes.
+
+    Args:
+        config: checked.
+        run_dir: its folder: config.yaml, run.json, metrics.csv, results.json, results.csv and checkpoints/.
+
+    Returns:
+        The content of results.json: the recalls of best.ckpt on val.
+
+    Raises:
+        ScanError: a user's fault, in the data, the checkpoint to resume from, or the folder.
+        KeyboardInterrupt: the run was stopped; its last checkpoint is whole.
+    """
+    point = resume_point(config, run_dir)
+    data = PairData(
+        config.data.path,
+        batch_size=config.data.batch_size,
+        workers=config.data.workers,
+        seed=config.seed,
+        word_threshold=config.data.word_threshold,
+    )
+    steps = _steps(config, data)
+    if point is not None:
+        check_data(point, data)
+        if point.validated and point.step >= steps:
+            print(f"{run_dir}: finished already, after {point.step} steps", file=sys.stderr)
+            return _finish(run_dir, data, point)
+    _fit(config, run_dir, data, point)
+    return _finish(run_dir, data, read_point(run_dir / "checkpoints" / "last.ckpt"))
+
+
+def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint | None) -> None:
+    torch.manual_seed(config.seed)
+    network = ScanModel(data.feature_dim, len(data.vocabulary), config.model)
+    module = ScanModule(config, network, data.vocabulary, data.tokenizer)
+    record = RunRecord("train", config, run_dir, earlier_seconds=point.seconds if point else 0.0)
+    recorder = Recorder(run_dir, point.series if point else None)
+    saving = Saving(
+        run_dir / "checkpoints",
+        every_steps=config.checkpointing.every_steps,
+        keep=config.checkpointing.keep,
+        seconds=record.seconds,
+    )
+    with lightning_run():
+        trainer = build_trainer(
+            config.trainer,
+            run_dir,
+            callbacks=[recorder, ProgressLines(), saving],
+            loggers=build_loggers(config, run_dir, resumed=point is not None),
+        )
+        if is_main_process():
+            if point is not None:
+                bring_best(point, run_dir)
+            write_text(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+            record.start(
+                data={"path": str(data.store.path), "source": data.store.source, **data.store.splits},
+                parameters=sum(parameter.numel() for parameter in network.parameters()),
+                resumed_from=str(point.path) if point else None,
+            )
+        status = "failed"
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=point.path if point else None)
+            status = "done"
+        except SystemExit:
+            status = "interrupted"
+            raise
+        finally:
+            if is_main_process():
+                record.end(status, steps=trainer.global_step)
+
+
+def _steps(config: TrainConfig, data: PairData) -> int:
+    """Return how many optimizer steps the whole run has."""
+    steps = config.trainer.max_epochs * data.steps_per_epoch
+    return steps if config.trainer.max_steps == -1 else min(steps, config.trainer.max_steps)
+
+
+def _finish(run_dir: Path, data: PairData, point: ResumePoint) -> dict[str, Any]:
+    images, captions = data.sizes("val")
+    results = results_of(point.best, split="val", images=images, captions=captions)
+    if is_main_process():
+        write_results(run_dir, results)
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(recall_table(results))
+        console.print(f"best of {point.step} steps at step {point.best['step']}; everything is in {run_dir}")
+    return results
