@@ -222,6 +222,21 @@ class EvaluateConfig:
     run_dir: str = MISSING
 
 
+@dataclass
+class EnsembleConfig:
+    """What `scan-lightning ensemble` runs."""
+
+    checkpoints: list[str] = field(default_factory=list)
+    weights: list[float] = field(
+        default_factory=list, metadata={"limits": Limits(above=0)}
+    )  # none: all alike
+    data: DataConfig = field(default_factory=DataConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    split: Split = Split.test
+    folds: int = limited(1, at_least=1)
+    run_dir: str = MISSING
+
+
 def plain(config: object) -> dict[str, Any]:
     """A config as nested dictionaries of plain values, for YAML, JSON and checkpoints.
 

@@ -21,7 +21,7 @@ WITHOUT_EFFECT_SECTIONS = ("logger", "checkpointing", "run_dir", "resume")
 
 
 def config_hash(config: object) -> str:
-    """Twelve hexadecimal digits of a `TrainConfig` or `EvaluateConfig`.
+    """Twelve hexadecimal digits of a `TrainConfig`, `EvaluateConfig` or `EnsembleConfig`.
 
     Device, worker, logger and folder keys are left out. Of `data.path` only the file's name counts: the
     same store in another place is the same experiment.

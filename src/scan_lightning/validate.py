@@ -25,6 +25,7 @@ Config = TypeVar("Config")
 HINTS = {
     "data.path": "give data.path=FILE.h5, a store made by `scan-lightning data build`",
     "checkpoint": "give checkpoint=FILE.ckpt, for example a run's checkpoints/best.ckpt",
+    "checkpoints": "give checkpoints=[A.ckpt,B.ckpt], the models whose similarities are averaged",
 }
 
 

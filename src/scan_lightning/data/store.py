@@ -6,7 +6,7 @@ import difflib
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -80,7 +80,11 @@ class Store:
             raise IndexError(f"image rows {rows.min()}..{rows.max()}, the store has {self.image_count}")
         starts = self.region_offsets[rows]
         counts = self.region_offsets[rows + 1] - starts
-        features = self._features
+        features, file = self._features
+        if os.fstat(file.fileno()).st_size < self._header.identity[2]:
+            raise ScanError(  # touching the missing pages of the map would kill the process
+                f"{self.path}: was cut short or overwritten while it was in use. Build or copy it again."
+            )
         longest = int(counts.max(initial=0))
         out = np.empty((len(rows), longest, self.feature_dim), dtype=self.feature_dtype)
         for index, (start, count) in enumerate(zip(starts.tolist(), counts.tolist(), strict=True)):
@@ -227,14 +231,14 @@ class Store:
         return self._file
 
     @cached_property
-    def _features(self) -> np.ndarray:
-        """The feature array as a read-only memory map; it survives a fork, and is left behind by pickling."""
+    def _features(self) -> tuple[np.ndarray, BinaryIO]:
+        """The feature array as a read-only memory map, and its file. Both survive a fork, none is pickled."""
         self._header.require_same(self.path)
+        file = self.path.open("rb")
         shape = (self.region_count, self.feature_dim)
-        mapped = np.memmap(
-            self.path, dtype=self.feature_dtype, mode="r", offset=self._header.feature_offset, shape=shape
-        )
-        return mapped.view(np.ndarray)  # a plain array: slicing a memmap object costs more than the copy
+        offset = self._header.feature_offset
+        mapped = np.memmap(file, dtype=self.feature_dtype, mode="r", offset=offset, shape=shape)
+        return mapped.view(np.ndarray), file  # a plain array is sliced faster than a memmap object
 
     def _require(self, split: str) -> None:
         if split not in self.splits:

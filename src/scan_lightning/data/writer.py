@@ -186,6 +186,7 @@ class _StoreWriter:
                 f"{name}: comes twice ({self.ids[record.id]}, {record.split}). "
                 "Ids must be unique over all splits; remove one or give it another id."
             )
+        _require_storable(name, (record.id, *record.captions))
         if record.split not in SPLIT_CODES:
             raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
         if not record.captions:
@@ -227,3 +228,14 @@ class _StoreWriter:
             f"{self.images:,} images with {self.regions:,} regions had been counted. "
             "Did its files change during the build? Start again."
         )
+
+
+def _require_storable(name: str, texts: Iterable[str]) -> None:
+    """HDF5 ends a string at a zero byte, and surrogates (from broken JSON) have no UTF-8."""
+    for text in texts:
+        if "\0" in text:
+            raise ScanError(f"{name}: the text {text!r} holds a zero byte. Correct the source file.")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ScanError(f"{name}: the text {text!r} cannot be UTF-8. Correct the source file.") from error

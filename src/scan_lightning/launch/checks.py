@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from scan_lightning.config import (
     MISSING,
     Aggregation,
+    EnsembleConfig,
     EvaluateConfig,
     LoggerKind,
     Negatives,
@@ -25,6 +26,7 @@ from scan_lightning.validate import Fault, leaf_keys
 FILES = {
     "data.path": "a store made by `scan-lightning data build`",
     "checkpoint": "a run's checkpoints/best.ckpt",
+    "checkpoints": "a run's checkpoints/best.ckpt",
     "resume": "a run's checkpoints/last.ckpt, or auto",
 }
 LAUNCHED_FROM_OUTSIDE = (
@@ -33,14 +35,16 @@ LAUNCHED_FROM_OUTSIDE = (
 )  # torchrun, srun: one process a device is there
 
 
-def without_effect(config: TrainConfig | EvaluateConfig, given: Collection[str]) -> Iterator[str]:
+def without_effect(
+    config: TrainConfig | EvaluateConfig | EnsembleConfig, given: Collection[str]
+) -> Iterator[str]:
     """Warnings about settings that change nothing beside the others.
 
     Args:
         config: a checked config.
         given: the keys that the user set on the command line.
     """
-    if isinstance(config, EvaluateConfig):
+    if isinstance(config, EvaluateConfig | EnsembleConfig):
         for key in ("data.word_threshold", "trainer.max_epochs", "trainer.max_steps", "trainer.precision"):
             if key in given:
                 yield f"{key} has no effect on evaluation (the checkpoint's vocabulary, one pass in fp32)"
@@ -85,8 +89,9 @@ def missing_files(values: Mapping[str, Any]) -> Iterator[Fault]:
         value: Any = values
         for name in key.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
-        if isinstance(value, str) and value not in (MISSING, "") and (key, value) != ("resume", "auto"):
-            yield from _not_a_file(key, value, expected)
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, str) and path not in (MISSING, "") and (key, path) != ("resume", "auto"):
+                yield from _not_a_file(key, path, expected)
     logger = values.get("logger")
     kind = logger.get("kind") if isinstance(logger, Mapping) else None
     if kind == LoggerKind.tensorboard and find_spec("tensorboard") is None:
@@ -107,7 +112,11 @@ def unwritable(folder: Path) -> Iterator[Fault]:
 
 
 def launching(
-    config: TrainConfig | EvaluateConfig, launcher: DictConfig, given: Collection[str], *, multirun: bool
+    config: TrainConfig | EvaluateConfig | EnsembleConfig,
+    launcher: DictConfig,
+    given: Collection[str],
+    *,
+    multirun: bool,
 ) -> Iterator[Fault]:
     """Faults of how processes would be started.
 

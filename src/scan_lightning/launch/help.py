@@ -24,10 +24,15 @@ EXAMPLES = {
   scan-lightning evaluate checkpoint=outputs/first/checkpoints/best.ckpt data.path=flickr8k.h5 split=test
   scan-lightning evaluate checkpoint=coco/checkpoints/best.ckpt data.path=coco.h5 folds=5
 """,
+    "ensemble": """examples:
+  scan-lightning ensemble checkpoints=[A/checkpoints/best.ckpt,B/checkpoints/best.ckpt] data.path=flickr8k.h5
+  scan-lightning ensemble checkpoints=[A.ckpt,B.ckpt,C.ckpt] weights=[2,1,1] data.path=coco.h5 folds=5
+""",
 }
 PURPOSE = {
     "train": "Train a model and evaluate its best epoch on validation; with -m, a run for each value.",
     "evaluate": "Recall of a trained model on a split: R@1, R@5, R@10, median and mean rank, both ways.",
+    "ensemble": "Recall of several models on a split, by the average of their similarities.",
 }
 
 

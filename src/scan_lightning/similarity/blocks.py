@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 # Sizes at which a CPU core's caches serve the steps after the product; larger blocks cost memory traffic.
-CPU_REGION_ROWS = 576
+CPU_REGION_ROWS = 2304
 CPU_WORD_ROWS = 2048
 
 

@@ -127,7 +127,10 @@ class _ImageBlock:
         self.images = images.to(regions.device)
         self.counts_I = counts_I.to(regions.device)
         self.real_IR = real_positions(counts_I, longest, regions.device)
-        self.regions_IRD = silence(regions[self.images, :longest], self.real_IR, dtype)
+        first = int(images[0])
+        neighbours = torch.equal(images, torch.arange(first, first + len(images)))  # a view instead of a copy
+        rows = regions[first : first + len(images)] if neighbours else regions[self.images]
+        self.regions_IRD = silence(rows[:, :longest], self.real_IR, dtype)
 
     def put_back(self, grad_IRD: Tensor, into: Tensor) -> None:
         """Add the block's gradients to those of the whole batch, nothing to padding."""

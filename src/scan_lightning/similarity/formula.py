@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scan_lightning.similarity.normalise import EPS, normalise, safe_sqrt
+from scan_lightning.similarity.normalise import EPS, multiply, safe_sqrt, scaled_logits
 from scan_lightning.similarity.rule import Attention, Rule
 
 
@@ -33,7 +33,7 @@ def attention_weights(
     Returns:
         Weights of the shape of `scores`, summing to 1 along the context, 0 at padding context.
     """
-    logits = rule.smoothing * normalise(scores, rule.raw_norm, query_dim, real_queries)
+    logits = scaled_logits(scores, rule.raw_norm, rule.smoothing, query_dim, real_queries)
     if real_context is not None:
         logits = logits.masked_fill(~real_context, -torch.inf)
     return torch.softmax(logits, dim=context_dim)
@@ -59,7 +59,7 @@ def relevance(
         Cosines; the product of the norms is clamped at 1e-8 from below, as in the released code.
     """
     dot = (weights * scores).sum(dim=context_dim)
-    attended_norm = safe_sqrt((weights * times_gram(weights)).sum(dim=context_dim))
+    attended_norm = safe_sqrt(multiply(times_gram(weights), weights).sum(dim=context_dim))
     cosine = dot / (query_norm * attended_norm).clamp(min=EPS)
     return cosine.clamp(-1, 1)  # rounding only: by Cauchy-Schwarz no exact value lies outside
 

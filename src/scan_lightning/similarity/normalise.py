@@ -7,31 +7,43 @@ EPS = 1e-8
 SLOPE = 0.1  # the paper clips with max(x, 0); the released code, which made its numbers, with this LeakyReLU
 
 
-def normalise(scores: Tensor, kind: str, query_dim: int, real_queries: Tensor | None) -> Tensor:
-    """Normalise raw scores along the queries.
+def scaled_logits(
+    scores: Tensor, kind: str, scale: float, query_dim: int, real_queries: Tensor | None
+) -> Tensor:
+    """Normalise raw scores along the queries and multiply by the inverse temperature.
 
     Padding queries must already score 0, so that only the softmax has to know them.
 
     Args:
-        scores: raw scores of any shape.
+        scores: raw scores of any shape; left as they are.
         kind: one of `rule.RAW_NORMS`.
+        scale: lambda_1.
         query_dim: the axis of the queries.
         real_queries: bool, broadcastable to `scores`, True at real queries; None: all are.
 
     Returns:
-        Normalised scores of the same shape. The result may be `scores` itself (`no_norm`).
+        `scale` times the normalised scores, a new tensor of the same shape.
     """
     if kind == "softmax":
         if real_queries is not None:
             scores = scores.masked_fill(~real_queries, -torch.inf)
-        return torch.softmax(scores, dim=query_dim)
-    if kind.startswith("clipped"):
+        return multiply(torch.softmax(scores, dim=query_dim), scale)
+    if kind == "no_norm":
+        return scores * scale
+    owned = kind.startswith("clipped")
+    if owned:
         scores = torch.nn.functional.leaky_relu(scores, SLOPE)
+    factor: Tensor | float = scale
     if kind.endswith("l2norm"):
-        return scores / (norm(scores, query_dim) + EPS)
-    if kind.endswith("l1norm"):
-        return scores / (scores.abs().sum(dim=query_dim, keepdim=True) + EPS)
-    return scores
+        factor = scale / (norm(scores, query_dim) + EPS)  # on the short side of the reduction: saves a pass
+    elif kind.endswith("l1norm"):
+        factor = scale / (scores.abs().sum(dim=query_dim, keepdim=True) + EPS)
+    return multiply(scores, factor) if owned else scores * factor
+
+
+def multiply(owned: Tensor, factor: Tensor | float) -> Tensor:
+    """Product that reuses the memory of its first operand when no gradient is asked for."""
+    return owned * factor if torch.is_grad_enabled() else owned.mul_(factor)
 
 
 def norm(x: Tensor, dim: int, keepdim: bool = True) -> Tensor:

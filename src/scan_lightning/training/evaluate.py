@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import yaml
 from rich.console import Console
 
@@ -17,8 +16,8 @@ from scan_lightning.model.checkpoint import load
 from scan_lightning.report.tables import recall_table
 from scan_lightning.training.files import write_text
 from scan_lightning.training.module import ScanModule
+from scan_lightning.training.outcome import OutcomeWriter
 from scan_lightning.training.record import RunRecord
-from scan_lightning.training.results import results_of, write_results
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
 
 
@@ -29,7 +28,7 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
 
     Args:
         config: checked.
-        run_dir: where results.json, results.csv, config.yaml and run.json go.
+        run_dir: where results.json, results.csv, ranks.npz, config.yaml and run.json go.
 
     Returns:
         The content of results.json.
@@ -51,12 +50,11 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
             f"{data.store.path}: its features are {data.feature_dim} wide, but {config.checkpoint} takes "
             f"{trained.feature_dim}; give the store it was trained on, or one with the same features"
         )
-    images, captions = data.sizes(data.validation)
     module = ScanModule(trained.config, trained.network, trained.vocabulary, trained.tokenizer_name)
     module.folds = config.folds
     record = RunRecord("evaluate", config, run_dir)
-    writer = _Writer(run_dir, data.validation, images, captions)
     with lightning_run():
+        writer = OutcomeWriter(run_dir, data.store, data.validation)
         trainer = build_trainer(config.trainer, run_dir, callbacks=[writer])
         trainer.validate(module, datamodule=data, verbose=False)
     results: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
@@ -65,24 +63,5 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
         record.end("done", checkpoint=config.checkpoint, data=str(data.store.path))
         console = Console(highlight=False, soft_wrap=True)
         console.print(recall_table(results))
-        console.print(f"results.json and results.csv are in {run_dir}")
+        console.print(f"results.json, results.csv and ranks.npz are in {run_dir}")
     return results
-
-
-class _Writer(pl.Callback):
-    """Writes the results in the process that has them, whatever started it."""
-
-    def __init__(self, run_dir: Path, split: str, images: int, captions: int) -> None:
-        self.run_dir = run_dir
-        self.split, self.images, self.captions = split, images, captions
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write results.json and results.csv."""
-        assert isinstance(pl_module, ScanModule)
-        assert pl_module.metrics is not None
-        if trainer.is_global_zero:
-            figures = pl_module.metrics.as_dict()
-            write_results(
-                self.run_dir,
-                results_of(figures, split=self.split, images=self.images, captions=self.captions),
-            )

@@ -15,10 +15,12 @@ from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.data.text import Vocabulary
 from scan_lightning.model.checkpoint import KEY, payload
 from scan_lightning.model.scan import ScanModel, build_rule
+from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.score import rank_split
 from scan_lightning.similarity import triplet_loss
 from scan_lightning.training.embedding import SplitEmbeddings
+from scan_lightning.training.outcome import TOP_K
 
 
 class ScanModule(pl.LightningModule):
@@ -32,6 +34,7 @@ class ScanModule(pl.LightningModule):
 
     Attributes:
         metrics: of the last validation.
+        ranks: of the last validation; by `evaluate`, with the best items of each query.
         folds: how many folds the next validation ranks within.
         step_values: learning rate and gradient norm of the last step.
     """
@@ -44,6 +47,7 @@ class ScanModule(pl.LightningModule):
         self.model = network
         self.rule = build_rule(config.attention)
         self.metrics: RetrievalMetrics | None = None
+        self.ranks: Ranks | None = None
         self.folds = 1
         self.step_values: dict[str, float | Tensor] = {}
         self._split: list[SplitEmbeddings] = []
@@ -85,18 +89,21 @@ class ScanModule(pl.LightningModule):
         images, captions = (part.exchange() for part in self._split)
         self._split = []
         gold = torch.from_numpy(self.trainer.val_dataloaders[1].dataset.images)  # type: ignore[index]
-        ranks = rank_split(
+        evaluating = self.trainer.state.fn == "validate"
+        self.ranks = rank_split(
             images,
             captions,
             gold,
             self.rule,
             folds=self.folds,
+            progress=evaluating and self.global_rank == 0,
+            top_k=TOP_K if evaluating else 0,
             device=self.device,
             rank=self.global_rank,
             world_size=self.trainer.world_size,
             all_reduce=self._sum_over_ranks,
         )
-        self.metrics = RetrievalMetrics.from_ranks(ranks)
+        self.metrics = RetrievalMetrics.from_ranks(self.ranks)
         self.log_dict(flat_metrics(self.metrics), logger=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from scan_lightning.config import EvaluateConfig, TrainConfig
+from scan_lightning.config import EnsembleConfig, EvaluateConfig, TrainConfig
 from scan_lightning.run_hash import config_hash
 from scan_lightning.training.files import write_json
 
@@ -26,7 +26,7 @@ class RunRecord:
     """Written when a run starts and again when it ends, however it ends.
 
     Args:
-        command: `train` or `evaluate`.
+        command: `train`, `evaluate` or `ensemble`.
         config: of the run.
         run_dir: where run.json goes.
         earlier_seconds: wall time of the parts of the run before it was resumed.
@@ -35,7 +35,7 @@ class RunRecord:
     def __init__(
         self,
         command: str,
-        config: TrainConfig | EvaluateConfig,
+        config: TrainConfig | EvaluateConfig | EnsembleConfig,
         run_dir: Path,
         *,
         earlier_seconds: float = 0.0,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scan_lightning.training.module import ScanModule, flat_metrics
 from scan_lightning.training.series import Series
+from scan_lightning.training.speed_log import SpeedLog
 
 GPU_ROWS = 50  # steps between two looks at the GPU's results: each look waits for it
 
@@ -29,6 +30,7 @@ class Recorder(pl.Callback):
         self._source = source
         self._resume_rows: int | None = None
         self._waiting: list[dict[str, float | Tensor]] = []
+        self._speed = SpeedLog()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the file, cut back to what the checkpoint knows of."""
@@ -39,6 +41,12 @@ class Recorder(pl.Callback):
         else:
             self.series.resume(self._resume_rows, self._source)
 
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Go on measuring."""
+        self._speed.begin_step()
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -46,8 +54,14 @@ class Recorder(pl.Callback):
         assert isinstance(pl_module, ScanModule)
         row = {"step": trainer.global_step, "epoch": trainer.current_epoch}
         self._waiting.append({**row, "train/loss": outputs["train/loss"], **pl_module.step_values})
+        self._speed.end_step(len(batch) * trainer.world_size)
         if len(self._waiting) >= (GPU_ROWS if pl_module.device.type == "cuda" else 1):
             self.write(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the validation out of the training's speed."""
+        self.write(trainer)
+        self._speed.pause()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note a validation."""
@@ -61,10 +75,16 @@ class Recorder(pl.Callback):
     def write(self, trainer: pl.Trainer) -> None:
         """Write what is waiting."""
         rows, self._waiting = self._waiting, []
-        for waiting in rows:
-            row = {
-                name: value.item() if isinstance(value, Tensor) else value for name, value in waiting.items()
-            }
+        plain = [
+            {name: value.item() if isinstance(value, Tensor) else value for name, value in row.items()}
+            for row in rows
+        ]
+        trained = [row for row in plain if "train/loss" in row]
+        if trained:
+            speed = self._speed.take(trainer.strategy.root_device)
+            for row in trained:
+                row.update(speed)
+        for row in plain:
             if trainer.is_global_zero:
                 self.series.append(row)
             step = int(row.pop("step"))
@@ -78,6 +98,7 @@ class Recorder(pl.Callback):
     ) -> None:
         """Put every row so far on the disk before the checkpoint that counts them."""
         self.write(trainer)
+        self._speed.pause()
         self.series.flush(durable=True)
         checkpoint["callbacks"][self.state_key] = {"rows": self.series.rows}
 

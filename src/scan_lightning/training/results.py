@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,21 @@ def results_of(figures: dict[str, Any], *, split: str, images: int, captions: in
 
 def write_results(run_dir: Path, results: dict[str, Any]) -> None:
     """Write results.csv (one row, the same names with slashes) and results.json."""
-    flat: dict[str, Any] = {}
-    for name, value in results.items():
-        if isinstance(value, dict):
-            flat.update({f"{name}/{key}": figure for key, figure in value.items()})
-        else:
-            flat[name] = value
+    flat = dict(_flat(results))
     text = io.StringIO()
     writer = csv.DictWriter(text, list(flat), lineterminator="\n")
     writer.writeheader()
     writer.writerow(flat)
     write_text(run_dir / "results.csv", text.getvalue())
     write_json(run_dir / "results.json", results)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names with slashes; an interval [low, high] becomes two columns."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, list):
+            yield from zip((f"{prefix}{name}/low", f"{prefix}{name}/high"), value, strict=True)
+        else:
+            yield f"{prefix}{name}", value

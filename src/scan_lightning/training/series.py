@@ -14,7 +14,8 @@ from scan_lightning.training.files import refusal, write_text
 RECALLS = tuple(
     f"val/{side}/{name}" for side in ("i2t", "t2i") for name in ("r1", "r5", "r10", "medr", "meanr")
 )
-COLUMNS = ("step", "epoch", "train/loss", "train/lr", "train/grad_norm", *RECALLS, "val/rsum")
+SPEED = ("train/pairs_per_second", "train/memory_gib")
+COLUMNS = ("step", "epoch", "train/loss", "train/lr", "train/grad_norm", *SPEED, *RECALLS, "val/rsum")
 
 
 class Series:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from scan_lightning.data.scenes.world import Background, Scene, Thing, luminance
 
-Pixels = NDArray[np.uint8]  # (height, width, 3)
-Radii = NDArray[np.float32]  # coordinates along one axis, in radii of the object
+Pixels: TypeAlias = NDArray[np.uint8]  # (height, width, 3)
+Radii: TypeAlias = NDArray[Any]  # float32 coordinates along one axis, in radii of the object
 
 _FINE = 3  # objects are drawn at this scale and reduced: smooth edges
 _SHADOW = 2  # pixels the shadow falls to the lower right
@@ -84,8 +86,10 @@ def _paste(canvas: Image.Image, thing: Thing) -> None:
 
 def _surface(thing: Thing, left: int, top: int, fine: tuple[int, int]) -> Image.Image:
     """The object's colour and texture over its whole patch, at the fine scale."""
-    x = np.float32(((np.arange(fine[0]) + 0.5) / _FINE + left - thing.centre[0]) / thing.radius)
-    y = np.float32(((np.arange(fine[1]) + 0.5) / _FINE + top - thing.centre[1]) / thing.radius)
+    x, y = (
+        (((np.arange(length) + 0.5) / _FINE + start - centre) / thing.radius).astype(np.float32)
+        for length, start, centre in zip(fine, (left, top), thing.centre, strict=True)
+    )
     light = (1.0 - 0.06 * y)[:, None, None]  # lit from above
     base = np.asarray(thing.rgb, dtype=np.float64)
     surface = _rows(base * light, fine)
@@ -103,7 +107,7 @@ def _rows(colours: NDArray[np.float64], size: tuple[int, int]) -> Image.Image:
     return column.resize(size, Image.Resampling.NEAREST)
 
 
-def _marked(thing: Thing, x: Radii, y: Radii) -> NDArray[np.bool_]:
+def _marked(thing: Thing, x: Radii, y: Radii) -> NDArray[Any]:
     """(height, width): where the texture shows its second shade; x and y in radii from the centre."""
     angle = np.deg2rad(thing.degrees + 30.0)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))

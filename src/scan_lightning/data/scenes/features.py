@@ -10,11 +10,13 @@ All of it is a function of (picture, box), so features recomputed from the saved
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Array = NDArray[np.float32]
+Array: TypeAlias = NDArray[Any]  # float32, unless said
 
 GRID = 24  # a region's pixels after resampling: GRID x GRID
 _SURROUNDINGS = 0.12  # of the box's size, added on each side
@@ -104,7 +106,8 @@ def _orientations(plane: Array, cells: int) -> Array:
     # A line has no sign: opposite gradients count as one orientation.
     votes = _histogram(turn % _ORIENTATIONS, strength, _ORIENTATIONS, cell, wrap=True)
     flat = np.sqrt(votes.reshape(len(plane), -1))
-    return (flat / np.maximum(np.sqrt((flat**2).sum(axis=1, keepdims=True)), 1e-2)).astype(np.float32)
+    length = np.sqrt((flat**2).sum(axis=1, keepdims=True))
+    return np.float32(flat / np.maximum(length, 1e-2))
 
 
 def _geometry(boxes: Array, width: int, height: int) -> Array:
@@ -116,12 +119,12 @@ def _geometry(boxes: Array, width: int, height: int) -> Array:
     long = np.log2(wide / high) / 2 + np.float32(0.5)
     parts = np.clip(np.stack([x, y, size, long], axis=1), 0, 1) * (_PLACES - 1)
     near = np.abs(parts[:, :, None] - np.arange(_PLACES, dtype=np.float32))
-    return (np.sqrt(np.maximum(1 - near, 0)) / 2).reshape(len(boxes), -1).astype(np.float32)
+    return np.float32(np.sqrt(np.maximum(1 - near, 0)) / 2).reshape(len(boxes), -1)
 
 
 def _histogram(
     position: Array, weight: Array, bins: int, cell: NDArray[np.int64], *, wrap: bool = False
-) -> NDArray[np.float64]:
+) -> Array:
     """Weighted histograms, cell by cell; each vote is shared linearly by the two nearest bins.
 
     Args:
@@ -140,6 +143,6 @@ def _histogram(
     upper = (lower + 1) % bins if wrap else np.minimum(lower + 1, bins - 1)
     start = (np.arange(len(position))[:, None] * cells + cell[None, :]) * bins
     length = len(position) * cells * bins
-    total = np.bincount((start + lower % bins).ravel(), (weight - share).ravel(), length)
+    total: Array = np.bincount((start + lower % bins).ravel(), (weight - share).ravel(), length)
     total += np.bincount((start + upper).ravel(), share.ravel(), length)
     return total.reshape(len(position), cells, bins)

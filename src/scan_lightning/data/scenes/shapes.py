@@ -7,22 +7,25 @@ object its exact bounding box.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Polygon = NDArray[np.float64]  # (vertices, 2), x to the right and y downwards, within the unit circle
+Polygon: TypeAlias = NDArray[
+    Any
+]  # (vertices, 2) float64, x to the right and y downwards, within the unit circle
 
 _ROUND = 48  # vertices of a curved outline: smooth at the sizes drawn here
 
 
-def _from_polar(radii: NDArray[np.float64], degrees: NDArray[np.float64]) -> Polygon:
+def _from_polar(radii: NDArray[Any], degrees: NDArray[Any]) -> Polygon:
     angles = np.deg2rad(degrees)
     return np.stack([radii * np.sin(angles), -radii * np.cos(angles)], axis=1)
 
 
-def _regular(corners: int, start: float = 0.0) -> Polygon:
-    return _from_polar(np.ones(corners), start + np.arange(corners) * 360.0 / corners)
+def _regular(corners: int, start: float = 0.0, reach: float = 1.0) -> Polygon:
+    return _from_polar(np.full(corners, reach), start + np.arange(corners) * 360.0 / corners)
 
 
 def _circle() -> Polygon:
@@ -54,7 +57,7 @@ def _heart() -> Polygon:
     t = np.linspace(0.0, 2 * np.pi, _ROUND, endpoint=False)
     x = 16 * np.sin(t) ** 3
     y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
-    return np.stack([x, y - 2.5], axis=1) / 17.0
+    return np.stack([x / 17.0, (y - 2.5) / 17.0], axis=1)
 
 
 def _moon() -> Polygon:
@@ -80,7 +83,7 @@ def _arrow() -> Polygon:
 _OUTLINES = {
     "circle": _circle,
     "ring": _ring,
-    "square": lambda: _regular(4, 45.0) * 1.12,
+    "square": lambda: _regular(4, 45.0, reach=1.12),
     "triangle": lambda: _regular(3) + np.array([0.0, 0.2]),
     "star": _star,
     "cross": _cross,
@@ -112,4 +115,5 @@ def placed(shape: str, centre: tuple[float, float], radius: float, degrees: floa
     """The outline turned by `degrees` (clockwise on the screen), scaled and moved, in pixels."""
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return outline(shape) @ turn * radius + np.asarray(centre)
+    polygon: Polygon = outline(shape) @ turn * radius + np.asarray(centre)
+    return polygon

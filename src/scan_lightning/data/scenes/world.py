@@ -63,7 +63,7 @@ class Thing:
     @cached_property
     def polygon(self) -> Polygon:
         """(vertices, 2) outline in pixels."""
-        return placed(self.shape, self.centre, self.radius * 1.1, self.degrees + 20)
+        return placed(self.shape, self.centre, self.radius, self.degrees)
 
     @cached_property
     def box(self) -> Box:

@@ -1,0 +1,86 @@
+"""The wandb workspace: its JSON as recorded, its series as logged, and what the command says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scan_lightning import cli
+from scan_lightning.config import TrainConfig
+from scan_lightning.report import workspace
+from scan_lightning.training.series import COLUMNS
+from scan_lightning.validate import leaf_keys
+
+GOLDEN = Path(__file__).parent / "workspace.json"
+COMMAND = ["dashboard", "--entity", "team", "--project", "flickr30k"]
+
+
+def test_dry_run_prints_the_recorded_workspace(capsys: pytest.CaptureFixture[str]) -> None:
+    """After a wanted change: scan-lightning dashboard --entity team --project flickr30k --dry-run > GOLDEN."""
+    assert cli.main([*COMMAND, "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(GOLDEN.read_text())
+
+
+def sections() -> dict[str, list[dict[str, Any]]]:
+    content = workspace.workspace_json("team", "flickr30k")
+    found = content["spec"]["section"]["panelBankConfig"]["sections"]
+    return {section["name"]: section["panels"] for section in found}
+
+
+def test_sections_are_those_promised() -> None:
+    found = sections()
+    assert list(found) == ["Recall", "Training", "Attention", "Sweep", "System"]
+    kinds = [panel["viewType"] for panel in found["Sweep"]]
+    assert kinds == ["Parallel Coordinates Plot", "Parameter Importance"]
+    ids = [panel["__id__"] for panels in found.values() for panel in panels]
+    assert len(set(ids)) == len(ids)
+
+
+def test_panels_show_series_that_are_logged() -> None:
+    found = sections()
+    drawn = {
+        name
+        for part in ("Recall", "Training")
+        for panel in found[part]
+        for name in panel["config"]["metrics"]
+    }
+    assert drawn - {"best/rsum"} == set(COLUMNS) - {"step", "epoch"}
+
+
+def test_sweep_columns_are_keys_of_the_configuration() -> None:
+    columns = sections()["Sweep"][0]["config"]["columns"]
+    # wandb keeps `attention: {smoothing: 9}` under attention.value.smoothing
+    keys = [column["accessor"].removeprefix("config:").replace(".value", "") for column in columns[:-1]]
+    assert set(keys) <= set(leaf_keys(TrainConfig))
+    assert {"attention.direction", "attention.smoothing", "attention.raw_norm"} <= set(keys)
+    assert columns[-1]["accessor"] == "summary:best/rsum"
+
+
+def test_missing_package_is_one_message_with_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        workspace, "find_spec", lambda name: None if name == "wandb_workspaces" else real(name)
+    )
+    assert cli.main([*COMMAND, "--dry-run"]) == 2
+    assert "pip install 'scan-lightning[workspaces]'" in capsys.readouterr().err
+
+
+def test_refusal_by_wandb_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(self: Any) -> None:
+        raise ConnectionError("not logged in")
+
+    monkeypatch.setattr(sys.modules["wandb_workspaces.workspaces"].Workspace, "save", refuse)
+    assert cli.main(COMMAND) == 2
+    error = capsys.readouterr().err
+    assert "team/flickr30k" in error
+    assert "wandb login" in error
+    assert "Traceback" not in error
