@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
 
-from scan_lightning.limits import limited
+from scan_lightning.limits import Limits, limited
 
 MISSING = "???"  # OmegaConf's mark of a value that the user has to give
 
@@ -227,9 +227,7 @@ class EnsembleConfig:
     """What `scan-lightning ensemble` runs."""
 
     checkpoints: list[str] = field(default_factory=list)
-    weights: list[float] = field(
-        default_factory=list, metadata={"limits": Limits(above=0)}
-    )  # none: all alike
+    weights: list[float] = field(default_factory=list, metadata={"limits": Limits(above=0)})  # none: equal
     data: DataConfig = field(default_factory=DataConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     split: Split = Split.test

@@ -48,10 +48,12 @@ def evaluate_ensemble(config: EnsembleConfig, run_dir: Path) -> dict[str, Any]:
             checkpoints were not given.
         KeyboardInterrupt: stopped; nothing is written.
     """
+    if not config.checkpoints:
+        raise ScanError("checkpoints: the list is empty; give checkpoints=[A.ckpt,B.ckpt]")
     weights = config.weights or [1.0] * len(config.checkpoints)
     if len(weights) != len(config.checkpoints):
         raise ScanError(
-            f"weights: {len(weights)} given for {len(config.checkpoints)} checkpoints; expected one each, or none"
+            f"weights: {len(weights)} given for {len(config.checkpoints)} checkpoints; give one each, or none"
         )
     members = [load(path) for path in config.checkpoints]
     data = EnsembleData(config, members)
