@@ -30,6 +30,7 @@ class OfflineRun:
     config: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     axes: dict[str, str] = field(default_factory=dict)  # series or pattern -> its step series
+    summary: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, list[str]] = field(default_factory=dict)  # name -> files
     exit_code: int | None = None
 
@@ -54,6 +55,9 @@ def read(path: Path) -> OfflineRun:
             for item in record.history.item:
                 row[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
             run.rows.append(row)
+        elif kind == "summary":
+            for item in record.summary.update:
+                run.summary[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
         elif kind == "metric":
             run.axes[record.metric.name or record.metric.glob_name] = record.metric.step_metric
         elif kind == "artifact":

@@ -36,6 +36,7 @@ class ScanModule(pl.LightningModule):
         metrics: of the last validation.
         ranks: of the last validation; by `evaluate`, with the best items of each query.
         folds: how many folds the next validation ranks within.
+        keep_top: whether the next validation of a training run keeps the best items of each query too.
         step_values: learning rate and gradient norm of the last step.
     """
 
@@ -49,6 +50,7 @@ class ScanModule(pl.LightningModule):
         self.metrics: RetrievalMetrics | None = None
         self.ranks: Ranks | None = None
         self.folds = 1
+        self.keep_top = False
         self.step_values: dict[str, float | Tensor] = {}
         self._split: list[SplitEmbeddings] = []
 
@@ -97,7 +99,7 @@ class ScanModule(pl.LightningModule):
             self.rule,
             folds=self.folds,
             progress=evaluating and self.global_rank == 0,
-            top_k=TOP_K if evaluating else 0,
+            top_k=TOP_K if evaluating or self.keep_top else 0,
             device=self.device,
             rank=self.global_rank,
             world_size=self.trainer.world_size,

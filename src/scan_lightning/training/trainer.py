@@ -60,6 +60,7 @@ def build_trainer(
         enable_model_summary=False,
         enable_progress_bar=False,
         logger=list(loggers) or False,
+        log_every_n_steps=1,  # loggers get every row; Lightning warns of epochs shorter than this
         callbacks=list(callbacks),
         plugins=[WholeFileIO()],
         default_root_dir=run_dir,

@@ -112,8 +112,10 @@ class WandbLog(Logger):
             run.log({**metrics, "step": step}, step=step)
 
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
-        """Remember the callback; its files are uploaded once, when training ends."""
+        """Note the best validation, and what to upload: the files go once, when training ends."""
         self._checkpoints = checkpoint_callback
+        if self._run is not None and checkpoint_callback.best_model_score is not None:
+            self._run.summary["best/rsum"] = float(checkpoint_callback.best_model_score)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
