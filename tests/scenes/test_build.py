@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from PIL import Image
-from scenes.reading import LEXICON, overlap
 
 import scan_lightning.data.scenes.build as build_module
 from scan_lightning.data.check import check_store
 from scan_lightning.data.scenes.build import build_scenes, draft
 from scan_lightning.data.store import Store
 from scan_lightning.errors import ScanError
+from scenes.reading import LEXICON, overlap
 
 
 def test_store_and_pictures_belong_together(built) -> None:

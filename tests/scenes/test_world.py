@@ -7,12 +7,12 @@ from random import Random
 
 import numpy as np
 import pytest
-from scenes.reading import overlap, read, stands
 
 from scan_lightning.data.scenes.build import draft
 from scan_lightning.data.scenes.draw import render
 from scan_lightning.data.scenes.shapes import SHAPES
 from scan_lightning.data.scenes.world import COLOURS, TEXTURES, sample_scene
+from scenes.reading import overlap, read, stands
 
 SCENES = [sample_scene(Random(seed)) for seed in range(150)]
 
@@ -83,6 +83,9 @@ def test_captions_are_true_of_their_scene() -> None:
                     assert len(left) == len(right) == 1, f"{caption.text}: which one?"
                     one, other = scene.things[left[0]], scene.things[right[0]]
                     assert stands(joint, one.box, other.box), caption.text
+            assert len({tuple(sorted(phrase.said.items())) for phrase in phrases}) == len(phrases), (
+                f"{caption.text}: says the same twice"
+            )
             assert _distinct(fitting), f"{caption.text}: one object named twice"
             if ground:
                 tone = "dark" if sum(scene.background.rgb) / 3 < 145 else "pale"

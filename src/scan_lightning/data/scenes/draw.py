@@ -113,10 +113,14 @@ def _marked(thing: Thing, x: Radii, y: Radii) -> NDArray[Any]:
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     # Moved to the positive side, where cutting off the fraction rounds down.
     across = x[None, :] * cos + (y[:, None] * sin + 8)
-    if thing.texture == "striped":
-        return (across * 3.6).astype(np.int16) & 1 == 0
     along = y[:, None] * cos + (8 - x[None, :] * sin)
-    if thing.texture == "checked":
-        return ((across * 2.6).astype(np.int16) ^ (along * 2.6).astype(np.int16)) & 1 == 0
-    dot_x, dot_y = (np.modf(axis * 2.3)[0] - 0.5 for axis in (across, along))
-    return dot_x * dot_x + dot_y * dot_y < 0.085
+    marked: NDArray[Any]
+    match thing.texture:
+        case "striped":
+            marked = (across * 3.6).astype(np.int16) & 1 == 0
+        case "checked":
+            marked = ((across * 2.6).astype(np.int16) ^ (along * 2.6).astype(np.int16)) & 1 == 0
+        case _:
+            dot_x, dot_y = (np.modf(axis * 2.3)[0] - 0.5 for axis in (across, along))
+            marked = dot_x * dot_x + dot_y * dot_y < 0.085
+    return marked

@@ -107,7 +107,8 @@ def _orientations(plane: Array, cells: int) -> Array:
     votes = _histogram(turn % _ORIENTATIONS, strength, _ORIENTATIONS, cell, wrap=True)
     flat = np.sqrt(votes.reshape(len(plane), -1))
     length = np.sqrt((flat**2).sum(axis=1, keepdims=True))
-    return np.float32(flat / np.maximum(length, 1e-2))
+    unit: Array = flat / np.maximum(length, 1e-2)
+    return unit.astype(np.float32)
 
 
 def _geometry(boxes: Array, width: int, height: int) -> Array:
@@ -119,7 +120,8 @@ def _geometry(boxes: Array, width: int, height: int) -> Array:
     long = np.log2(wide / high) / 2 + np.float32(0.5)
     parts = np.clip(np.stack([x, y, size, long], axis=1), 0, 1) * (_PLACES - 1)
     near = np.abs(parts[:, :, None] - np.arange(_PLACES, dtype=np.float32))
-    return np.float32(np.sqrt(np.maximum(1 - near, 0)) / 2).reshape(len(boxes), -1)
+    votes: Array = np.sqrt(np.maximum(1 - near, 0)) / 2
+    return votes.reshape(len(boxes), -1)
 
 
 def _histogram(

@@ -6,6 +6,7 @@ object its exact bounding box.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -70,7 +71,7 @@ def _moon() -> Polygon:
     inner = np.linspace(2 * np.pi - back, back, 30)[1:-1]
     rim = np.stack([np.cos(outer), np.sin(outer)], axis=1)
     hollow = np.stack([bite + radius * np.cos(inner), radius * np.sin(inner)], axis=1)
-    return np.concatenate([rim, hollow]) + np.array([0.15, 0.0])
+    return np.concatenate([rim, hollow]) + [[0.15, 0.0]]
 
 
 def _arrow() -> Polygon:
@@ -80,7 +81,7 @@ def _arrow() -> Polygon:
     )
 
 
-_OUTLINES = {
+_OUTLINES: dict[str, Callable[[], Polygon]] = {
     "circle": _circle,
     "ring": _ring,
     "square": lambda: _regular(4, 45.0, reach=1.12),
