@@ -25,11 +25,11 @@ HYDRA_COMMANDS = {
     "ensemble": "recall of several models, their similarities averaged",
 }
 PLAIN_COMMANDS = {
-    "data": "build, check and show the store a data set is read from",
+    "data": "build stores from foreign layouts, check them, look into them",
     "demo": "train on built-in pictures, evaluate and draw what each word looked at",
     "compare": "two evaluated runs, query by query: differences with intervals, what changed most",
-    "import-checkpoint": "turn a checkpoint of the released SCAN code into one of this program",
     "dashboard": "create the wandb workspace of a project: recall, training, attention, sweep",
+    "import-checkpoint": "turn a checkpoint of the released code into one of this package",
 }
 EXAMPLES = """examples:
   scan-lightning demo
@@ -115,7 +115,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
 
 def _examples(command: str) -> str:
     lines = [line for line in EXAMPLES.splitlines() if line.startswith(f"  scan-lightning {command}")]
-    return "\n".join(["examples:", *lines])
+    return "\n".join(["examples:", *lines]) if lines else ""
 
 
 def _module(command: str):  # type: ignore[no-untyped-def]

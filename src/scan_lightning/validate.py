@@ -172,7 +172,8 @@ def _describe(hint: Any, limits: Limits | None) -> str:
     if get_origin(hint) is UnionType:
         return " or ".join("null" if part is NoneType else _describe(part, limits) for part in get_args(hint))
     if get_origin(hint) is list:
-        return "a list, such as [a,b]"
+        (element,) = get_args(hint)
+        return "a list, such as [a,b]" if element is str else f"a list, each {_describe(element, limits)}"
     if issubclass(hint, Enum):
         return "one of " + ", ".join(member.value for member in hint)
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[hint]

@@ -110,3 +110,47 @@ def test_cfg_prints_the_composed_config_even_when_values_are_missing(scan: Scan,
     assert "lse_scale: 5.0" in out
     assert "path: ???" in out
     assert "hydra" not in out
+
+
+def test_a_gpu_that_is_not_there_is_a_users_fault(
+    scan: Scan, training, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    words = ["train", "data.path=a.h5", "run_dir=run"]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert scan(*words, "trainer=gpu") == 2
+    assert "trainer: 1 GPU asked for, this machine shows none; give trainer=cpu" in capsys.readouterr().err
+    assert scan(*words, "trainer=ddp") == 2
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert scan(*words, "trainer=ddp", "trainer.devices=4") == 2
+    assert "4 GPUs asked for, this machine shows 2; give trainer.devices=2" in capsys.readouterr().err
+    assert not training.calls
+    assert scan(*words, "trainer=ddp", "trainer.devices=2") == 0
+    assert scan(*words, "trainer=ddp") == 0
+
+
+def test_joblib_workers_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    from types import SimpleNamespace
+
+    from scan_lightning.launch import devices
+
+    taken = []
+    for worker in (1, 2, 3):
+        monkeypatch.setattr(
+            devices, "current_process", lambda worker=worker: SimpleNamespace(name=f"LokyProcess-{worker}")
+        )
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+        monkeypatch.delenv("SCAN_WORKER_GPU", raising=False)
+        devices.use_own_gpu("hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher")
+        devices.use_own_gpu(
+            "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+        )  # the next job
+        taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert taken == ["4", "6", "4"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    monkeypatch.delenv("SCAN_WORKER_GPU", raising=False)
+    devices.use_own_gpu("hydra._internal.core_plugins.basic_launcher.BasicLauncher")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,6"

@@ -16,6 +16,7 @@ from scan_lightning.conf_dir import conf_dir
 from scan_lightning.errors import ScanError
 from scan_lightning.launch import summary
 from scan_lightning.launch.command import Command, read_request
+from scan_lightning.launch.devices import check_devices
 from scan_lightning.launch.help import help_text
 from scan_lightning.launch.plan import Plan, make_plan, plain_values, show
 from scan_lightning.launch.sweep import run_sweep_job
@@ -50,6 +51,7 @@ def _single(command: Command, plan: Plan) -> None:
     def task(cfg: DictConfig) -> None:
         try:
             config, folder = _job(command, cfg)
+            check_devices(config.trainer)
             command.execute(config, folder)
         except Exception as error:
             raised.append(error)

@@ -44,7 +44,7 @@ class Plan:
         multirun: a sweep.
         folder: the run's folder; of a sweep, the parent.
         swept: the keys with several values.
-        jobs: empty when the sweeper chooses the values as it goes (Optuna).
+        jobs: of a grid; empty for a single run, and when the sweeper chooses the values as it goes (Optuna).
     """
 
     overrides: list[str]
@@ -62,7 +62,9 @@ def make_plan(command: Command, request: Request) -> Plan:
     """
     with _hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        multirun = request.multirun or any(word.startswith("sweep=") for word in request.overrides)
+        multirun = request.multirun or any(
+            word.startswith("sweep=") and word != "sweep=null" for word in request.overrides
+        )
         given, faults = judge(request.overrides, command, request, parser, multirun=multirun)
         fixed = [text(override) for override in given if not override.is_sweep_override()]
         fixed += _search_path(request)
@@ -79,7 +81,7 @@ def make_plan(command: Command, request: Request) -> Plan:
             + _search_path(request)
             + pinned
         )
-        grid = _grid(base, given) if multirun else [[word for word in fixed if not word.startswith("hydra")]]
+        grid = _grid(base, given) if multirun else []
         composed = [_compose(command, [*words, *launched]) for words in grid] or [base]
         keys = {override.key_or_group for override in given}
         faults += _check(command, composed, keys, multirun)
@@ -89,7 +91,7 @@ def make_plan(command: Command, request: Request) -> Plan:
         word for word in request.overrides if not word.startswith(("hydra.run.dir=", "hydra.sweep.dir="))
     ]
     folder = Path(base.hydra.sweep.dir if multirun else base.hydra.run.dir)
-    jobs = [_job(cfg, swept) for cfg in composed] if multirun and grid else [Job(folder, {})][: len(grid)]
+    jobs = [_job(cfg, swept) for cfg in composed] if grid else []
     return Plan([*words, *_search_path(request), *pinned], multirun, folder, swept, jobs)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
-from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from scan_lightning.errors import ScanError
 from scan_lightning.launch.command import Command
+from scan_lightning.launch.devices import check_devices, use_own_gpu
 from scan_lightning.run_hash import config_hash
 from scan_lightning.validate import build
 
@@ -46,6 +45,7 @@ def run_sweep_job(command: Command, config: Any, folder: Path, total: int | None
             if config.resume is None:
                 config.resume = "auto"
         print(headline, flush=True)
+        check_devices(config.trainer)
         return _rsum(command.execute(config, folder))
     except Exception as error:
         message = str(error) if isinstance(error, ScanError) else traceback.format_exc()
@@ -83,20 +83,6 @@ def _same(recorded: Any, config: Any) -> bool:
     # have one name.
     same_store = Path(recorded.data.path).resolve() == Path(config.data.path).resolve()
     return same_store and config_hash(recorded) == config_hash(config)
-
-
-def use_own_gpu(launcher: str) -> None:
-    """Give each of joblib's worker processes one GPU in turn, before the first use of CUDA there."""
-    name = current_process().name
-    if not launcher.endswith(".JoblibLauncher") or "-" not in name or "SCAN_WORKER_GPU" in os.environ:
-        return
-    import torch
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
-    if len(gpus) > 1:
-        worker = int(name.rsplit("-", 1)[1])  # LokyProcess-3
-        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["SCAN_WORKER_GPU"] = gpus[(worker - 1) % len(gpus)]
 
 
 def _rsum(results: dict[str, Any]) -> float:
