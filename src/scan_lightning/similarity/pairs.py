@@ -224,7 +224,8 @@ def _blocks(
     """Pairs sorted by image and cut by the default memory budget; the same blocks for the same arguments."""
     per_pair = (regions.shape[1] + words.shape[1]) * regions.shape[2] * compute_dtype(regions, words).itemsize
     limit = max(1, DEFAULT_BUDGET // (4 * per_pair))  # operands and their gradients, twice
-    for order in torch.split(image_index.argsort(stable=True), limit):
+    order_all = image_index.argsort(stable=True)
+    for order in torch.split(order_all, limit) if len(order_all) else ():
         yield _Block(
             regions, words, image_index[order], caption_index[order], region_counts, word_counts, order
         )
