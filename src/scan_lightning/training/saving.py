@@ -111,7 +111,7 @@ class Saving(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Let a validation that was stopped begin again when the run goes on."""
-        if trainer.validating:
+        if trainer.validating and self.validated_step != trainer.global_step:
             _restart_validation(checkpoint["loops"]["fit_loop"])
 
     def state_dict(self) -> dict[str, Any]:

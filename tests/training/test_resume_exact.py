@@ -1,0 +1,91 @@
+"""A run that is stopped and goes on is the run that was never stopped, bit for bit."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import Configure
+from runs import breaking, checkpoint, folder, rows, same_tensors, start
+
+
+class Crash(Exception):
+    """Stands for anything that ends a process."""
+
+
+def assert_same_run(one: object, other: object) -> None:
+    for name in ("last.ckpt", "best.ckpt"):
+        first, second = checkpoint(one, name), checkpoint(other, name)  # type: ignore[arg-type]
+        assert same_tensors(first["state_dict"], second["state_dict"]), name
+        assert same_tensors(first["optimizer_states"], second["optimizer_states"]), name
+        assert first["global_step"] == second["global_step"], name
+    assert rows(one) == rows(other)  # type: ignore[arg-type]
+    files = [(folder(run) / "results.json").read_text() for run in (one, other)]  # type: ignore[arg-type]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("every_steps", [0, 1, 3])
+def test_stopped_at_any_step(configure: Configure, tmp_path: Path, every_steps: int, workers: int) -> None:
+    settings = {"data": {"workers": workers}, "checkpointing": {"every_steps": every_steps}}
+    unbroken = configure(tmp_path / "unbroken", data={"workers": workers})
+    start(unbroken)
+    assert [row["step"] for row in rows(unbroken) if row["train/loss"]] == [str(n) for n in range(1, 11)]
+
+    broken = configure(tmp_path / "broken", resume="auto", **settings)
+    for step in (1, 2, 4, 5, 6, 7, 10):  # 5 ends the first epoch, 6 begins the second
+        with breaking(step, Crash()), pytest.raises(Crash):
+            start(broken)
+    start(broken)
+    assert_same_run(unbroken, broken)
+
+
+def test_a_limit_of_steps_may_be_raised(configure: Configure, tmp_path: Path) -> None:
+    unbroken = configure(tmp_path / "unbroken")
+    start(unbroken)
+    run = tmp_path / "broken"
+    for limit in (2, 5, 7):
+        start(configure(run, resume="auto", trainer={"max_steps": limit}))
+    last = configure(run, resume="auto")
+    start(last)
+    first, second = checkpoint(unbroken), checkpoint(last)
+    assert same_tensors(first["state_dict"], second["state_dict"])
+    trained = [[row for row in rows(run) if row["train/loss"]] for run in (unbroken, last)]
+    assert trained[0] == trained[1]
+    assert [row["step"] for row in rows(last) if row["val/rsum"]] == ["2", "5", "7", "10"]
+
+
+def test_goes_on_in_another_folder(configure: Configure, tmp_path: Path) -> None:
+    unbroken = configure(tmp_path / "unbroken")
+    start(unbroken)
+    broken = configure(tmp_path / "broken", checkpointing={"every_steps": 1})
+    with breaking(8, Crash()), pytest.raises(Crash):
+        start(broken)
+    moved = configure(tmp_path / "moved", resume=str(folder(broken) / "checkpoints" / "last.ckpt"))
+    start(moved)
+    assert_same_run(unbroken, moved)
+
+
+def test_a_lone_checkpoint_is_enough(configure: Configure, tmp_path: Path) -> None:
+    unbroken = configure(tmp_path / "unbroken")
+    start(unbroken)
+    broken = configure(tmp_path / "broken", checkpointing={"every_steps": 1})
+    with breaking(8, Crash()), pytest.raises(Crash):
+        start(broken)
+    (tmp_path / "sent").mkdir()
+    shutil.copy(folder(broken) / "checkpoints" / "last.ckpt", tmp_path / "sent" / "some.ckpt")
+    moved = configure(tmp_path / "moved", resume=str(tmp_path / "sent" / "some.ckpt"))
+    start(moved)
+    assert same_tensors(checkpoint(unbroken)["state_dict"], checkpoint(moved)["state_dict"])
+    assert rows(moved) == rows(unbroken)[-4:]  # steps 8, 9, 10 and the last validation
+
+
+def test_a_finished_run_is_left_alone(configure: Configure, capfd: pytest.CaptureFixture[str]) -> None:
+    config = configure()
+    first = start(config)
+    before = {file: file.stat().st_mtime_ns for file in (folder(config) / "checkpoints").iterdir()}
+    config.resume = "auto"
+    assert start(config) == first
+    assert {file: file.stat().st_mtime_ns for file in (folder(config) / "checkpoints").iterdir()} == before
+    assert "finished already, after 10 steps" in capfd.readouterr().err
