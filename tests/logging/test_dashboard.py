@@ -21,7 +21,7 @@ COMMAND = ["dashboard", "--entity", "team", "--project", "flickr30k"]
 
 
 def test_dry_run_prints_the_recorded_workspace(capsys: pytest.CaptureFixture[str]) -> None:
-    """After a wanted change: scan-lightning dashboard --entity team --project flickr30k --dry-run > GOLDEN."""
+    """After a wanted change record it: `scan-lightning dashboard ... --dry-run > workspace.json`."""
     assert cli.main([*COMMAND, "--dry-run"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(GOLDEN.read_text())
 

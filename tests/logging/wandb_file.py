@@ -53,11 +53,11 @@ def read(path: Path) -> OfflineRun:
         elif kind == "history":
             row: dict[str, Any] = {}
             for item in record.history.item:
-                row[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
+                _put(row, item)
             run.rows.append(row)
         elif kind == "summary":
             for item in record.summary.update:
-                run.summary[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
+                _put(run.summary, item)
         elif kind == "metric":
             run.axes[record.metric.name or record.metric.glob_name] = record.metric.step_metric
         elif kind == "artifact":
@@ -71,6 +71,14 @@ def read(path: Path) -> OfflineRun:
 def read_all(run_dir: Path) -> list[OfflineRun]:
     """Every part of the run in `run_dir`, oldest first."""
     return [read(path) for path in sorted((run_dir / "wandb").glob("offline-run-*/*.wandb"))]
+
+
+def _put(target: dict[str, Any], item: Any) -> None:
+    """Media come as one item for each of their fields: nested_key (series, field)."""
+    *outer, last = [item.key] if item.key else item.nested_key
+    for key in outer:
+        target = target.setdefault(key, {})
+    target[last] = json.loads(item.value_json)
 
 
 def _records(data: bytes) -> Iterator[Record]:

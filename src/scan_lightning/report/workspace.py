@@ -62,7 +62,8 @@ SYSTEM = (
     Lines("CPU in use (%)", ("system/cpu",), x=SINCE_START),
     Lines("Memory of the process (MB)", ("system/proc.memory.rssMB",), x=SINCE_START),
 )
-PICTURES, HARDEST = "panel/attention", "panel/hardest"
+PICTURES = tuple(f"panel/attention/{number}" for number in range(4))
+HARDEST = "panel/hardest"
 
 
 def build_workspace(entity: str, project: str) -> Any:
@@ -90,7 +91,9 @@ def build_workspace(entity: str, project: str) -> Any:
         _section(
             "Attention",
             [
-                panels.MediaBrowser(title="What each word looked at", media_keys=[PICTURES], num_columns=2),
+                panels.MediaBrowser(
+                    title="What each word looked at", media_keys=list(PICTURES), num_columns=2
+                ),
                 panels.WeavePanelSummaryTable(table_name=HARDEST),
             ],
             columns=1,

@@ -10,13 +10,14 @@ import torch
 import yaml
 from rich.console import Console
 
-from scan_lightning.config import TrainConfig, plain
+from scan_lightning.config import LoggerKind, TrainConfig, plain
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.report.tables import recall_table
 from scan_lightning.training.files import write_text
 from scan_lightning.training.loggers import build_loggers
 from scan_lightning.training.module import ScanModule
+from scan_lightning.training.panels import Panels
 from scan_lightning.training.progress import ProgressLines
 from scan_lightning.training.record import RunRecord
 from scan_lightning.training.recorder import Recorder
@@ -74,7 +75,7 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
         trainer = build_trainer(
             config.trainer,
             run_dir,
-            callbacks=[recorder, ProgressLines(), saving],
+            callbacks=[recorder, ProgressLines(), *_panels(config, data), saving],
             loggers=build_loggers(config, run_dir, resumed=point is not None),
         )
         if is_main_process():
@@ -96,6 +97,11 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
         finally:
             if is_main_process():
                 record.end(status, steps=trainer.global_step)
+
+
+def _panels(config: TrainConfig, data: PairData) -> list[Panels]:
+    every = config.logger.panel_every_epochs
+    return [Panels(data, every)] if every and config.logger.kind is not LoggerKind.csv else []
 
 
 def _steps(config: TrainConfig, data: PairData) -> int:
