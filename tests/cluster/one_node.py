@@ -98,6 +98,10 @@ class OneNodeCluster:
         done = subprocess.run(words, env=self.environment, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
+    def state(self, job: str) -> str:
+        """A job's state, such as RUNNING; empty when it has left the queue."""
+        return self.slurm("squeue", "--noheader", "--format=%T", "--jobs", job)
+
     def logs(self) -> str:
         """The daemons' logs, for a failing test."""
         return "\n".join(f"--- {path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
