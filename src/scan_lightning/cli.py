@@ -17,6 +17,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from scan_lightning.errors import ScanError, ScanWarning
+from scan_lightning.quiet import quietened
 
 # One line each, the same as HELP of commands/<name>.py; repeated here so that help imports none of them.
 HYDRA_COMMANDS = {
@@ -47,10 +48,10 @@ EXAMPLES = """examples:
 def main(argv: list[str] | None = None) -> int:
     """Run `scan-lightning ARGV` and return its status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    debug, less = "--debug" in arguments, "--quiet" in arguments
+    arguments = [argument for argument in arguments if argument not in ("--debug", "--quiet")]
     try:
-        with _plain_warnings():
+        with _plain_warnings(), quietened(less):
             return _dispatch(arguments)
     except ScanError as error:
         if debug:
@@ -94,6 +95,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scan-lightning {version('scan-lightning')}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of a user's fault too")
+    parser.add_argument("--quiet", action="store_true", help="show results, warnings and errors, no progress")
     names = {**HYDRA_COMMANDS, **PLAIN_COMMANDS}
     if command is not None and not command.startswith("-") and command not in names:
         near = get_close_matches(command, names, n=1)

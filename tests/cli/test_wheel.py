@@ -25,8 +25,8 @@ def test_the_command_works_from_a_wheel_in_another_folder(tmp_path: Path) -> Non
     )
     (wheel,) = (tmp_path / "dist").glob("*.whl")
 
-    # The dependencies of this environment, the package from the wheel: a .pth file adds the folder of the former,
-    # and the editable install in it is of no effect because the wheel's folder comes first.
+    # The dependencies come from this environment through a .pth file, the package from the wheel: its folder
+    # comes first, so that the editable install among the dependencies has no effect.
     home = tmp_path / "environment"
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"

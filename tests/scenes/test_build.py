@@ -1,5 +1,7 @@
 """The built data set: deterministic, linked, whole or not there."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -98,20 +100,22 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path) -> None:
     assert not (tmp_path / "s.h5").exists()
 
 
-def test_interrupted_build_leaves_nothing_under_the_names(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("train", [5, 100])  # one process, several
+def test_interrupted_build_leaves_nothing_under_the_names(tmp_path, monkeypatch, train) -> None:
     calls = []
 
-    def stop_at_third(scene):
-        calls.append(scene)
+    def stop_at_third(**fields):
+        calls.append(fields)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return original(scene)
+        return original(**fields)
 
-    original = build_module.render
-    monkeypatch.setattr(build_module, "render", stop_at_third)
+    original = build_module.ImageRecord
+    monkeypatch.setattr(build_module, "ImageRecord", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
-        build_scenes(tmp_path / "s.h5", images_dir=tmp_path / "s", train=5, val=1, test=1, progress=False)
+        build_scenes(tmp_path / "s.h5", images_dir=tmp_path / "s", train=train, val=1, test=1, progress=False)
     assert list(tmp_path.iterdir()) == []
+    assert multiprocessing.active_children() == []
 
 
 def test_unwritable_folder_is_a_users_fault(tmp_path) -> None:

@@ -9,7 +9,6 @@ import h5py
 import numpy as np
 
 from scan_lightning.data.checksums import (
-    DIGEST_BYTES,
     TEXT_BLOCK_ROWS,
     digest,
     digests,
@@ -17,18 +16,20 @@ from scan_lightning.data.checksums import (
     store_digests,
 )
 from scan_lightning.data.format import COUNTED_SPLITS, GOLD_LINKS, text_dtype
+from scan_lightning.data.hdf5_file import reserve, string_bytes
 from scan_lightning.data.text import Tokenizer
 
-Link = tuple[
-    int, int, int
-]  # caption within the record, character offset of the word, region within the record
+# Caption within the record, character offset of the word in it, region within the record.
+Link = tuple[int, int, int]
 
 
 def write_array(file: h5py.File, path: str, data: np.ndarray) -> None:
     """Write a whole dataset, contiguous, with its digests."""
     if data.dtype.kind == "O":
+        reserve(file, string_bytes(data.tolist()))
         file.create_dataset(path, data=data, dtype=text_dtype())
     else:
+        reserve(file, data.nbytes)
         file.create_dataset(path, data=data)
     store_digests(file, path, digests(data), rows_per_block(data.shape[1:], data.dtype))
 
@@ -80,10 +81,7 @@ class CaptionWriter:
         """Write the rest: tokens, the lexicon (most frequent word first) and gold links."""
         if self.waiting:
             self._flush(len(self.waiting))
-        blocks = (
-            np.stack(self.text_digests) if self.text_digests else np.zeros((0, DIGEST_BYTES), dtype=np.uint8)
-        )
-        store_digests(self.file, "caption/text", blocks, TEXT_BLOCK_ROWS)
+        store_digests(self.file, "caption/text", self.text_digests, TEXT_BLOCK_ROWS)
         words = list(self.lexicon)
         order = sorted(range(len(words)), key=lambda row: (-self.counts[row], words[row]))
         new_row = np.empty(len(words), dtype=np.int32)
@@ -112,6 +110,7 @@ class CaptionWriter:
             self.offsets.append(len(self.tokens))
             self._link(first + index, texts[index], [start for _, start in spans], index)
         rows = np.array(texts, dtype=object)
+        reserve(self.file, string_bytes(texts))
         self.texts.resize(first + count, axis=0)
         self.texts[first:] = rows
         self.text_digests.append(digest(rows))

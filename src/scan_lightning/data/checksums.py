@@ -7,6 +7,7 @@ is its little-endian bytes; of strings, each string's length (4 bytes, little-en
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
@@ -47,22 +48,22 @@ def digest(rows: np.ndarray) -> np.ndarray:
     return np.frombuffer(hashlib.sha256(encode(rows)).digest(), dtype=np.uint8)
 
 
-def digests(rows: np.ndarray) -> np.ndarray:
-    """SHA-256 of every block of a whole dataset, (blocks, 32) uint8."""
+def digests(rows: np.ndarray) -> list[np.ndarray]:
+    """SHA-256 of every block of a whole dataset."""
     size = rows_per_block(rows.shape[1:], rows.dtype)
-    blocks = [digest(rows[start : start + size]) for start in range(0, len(rows), size)]
-    return np.stack(blocks) if blocks else np.zeros((0, DIGEST_BYTES), dtype=np.uint8)
+    return [digest(rows[start : start + size]) for start in range(0, len(rows), size)]
 
 
-def store_digests(file: h5py.File, path: str, blocks: np.ndarray, rows: int) -> None:
+def store_digests(file: h5py.File, path: str, blocks: Sequence[np.ndarray], rows: int) -> None:
     """Write the digests of dataset `path` below /checksum.
 
     Args:
         file: The store being written.
         path: The dataset's path, as in `region/features`.
-        blocks: (blocks, 32) uint8.
+        blocks: A digest a block.
         rows: Rows a block; the last one may hold fewer.
     """
-    dataset = file.create_dataset(f"checksum/{path}", data=blocks, dtype="u1")
+    data = np.array(blocks, dtype=np.uint8).reshape(-1, DIGEST_BYTES)
+    dataset = file.create_dataset(f"checksum/{path}", data=data)
     dataset.attrs[ROWS_ATTRIBUTE] = rows
     dataset.attrs["algorithm"] = "sha256"

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from scan_lightning.quiet import quiet
+
 Advance = Callable[[int], None]
 PLAIN_EVERY = 5.0  # seconds between two plain lines
 
@@ -19,12 +21,12 @@ def progress(title: str, total: int, unit: str = "images", shown: bool = True) -
         title: What is being done, as the user would say it.
         total: Number of units in all.
         unit: What is counted; `"bytes"` is shown in MB and MB/s.
-        shown: False shows nothing.
+        shown: False shows nothing, as does the command's `--quiet`.
 
     Yields:
         A function to call with the number of units just done.
     """
-    if not shown:
+    if not shown or quiet():
         yield lambda count: None
     elif sys.stderr.isatty():
         with _bar(title, total, unit) as advance:

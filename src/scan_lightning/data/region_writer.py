@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import torch
 
-from scan_lightning.data.checksums import DIGEST_BYTES, digest, rows_per_block, store_digests
+from scan_lightning.data.checksums import digest, rows_per_block, store_digests
+from scan_lightning.data.hdf5_file import reserve
 from scan_lightning.errors import ScanError
 
 
@@ -35,6 +36,7 @@ class BlockWriter:
 
     def __init__(self, file: h5py.File, path: str, shape: tuple[int, ...], dtype: str) -> None:
         self.file, self.path = file, path
+        reserve(file)
         self.dataset = contiguous_dataset(file, path, shape, dtype)
         rows = rows_per_block(shape[1:], np.dtype(dtype))
         self.block: np.ndarray = np.empty((rows, *shape[1:]), dtype=dtype)
@@ -56,8 +58,8 @@ class BlockWriter:
         """Write what waits and the digests."""
         if self.filled:
             self._flush()
-        blocks = np.stack(self.digests) if self.digests else np.zeros((0, DIGEST_BYTES), dtype=np.uint8)
-        store_digests(self.file, self.path, blocks, len(self.block))
+        reserve(self.file)
+        store_digests(self.file, self.path, self.digests, len(self.block))
 
     def _flush(self) -> None:
         rows = self.block[: self.filled]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import os
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +20,10 @@ from scan_lightning.data.format import (
     VERSION,
     split_dtype,
 )
+from scan_lightning.data.hdf5_file import new_file, reserve
 from scan_lightning.data.progress import progress as show_progress
 from scan_lightning.data.region_writer import BlockWriter, FeatureCaster
-from scan_lightning.data.seal import USER_BLOCK, write_seal
+from scan_lightning.data.seal import write_seal
 from scan_lightning.data.text import tokenizer
 from scan_lightning.errors import ScanError
 
@@ -92,7 +89,7 @@ def write_store(
     target = Path(path)
     needed = regions * (feature_dim * np.dtype(dtype).itemsize + 16)
     with atomic_file(target, overwrite=overwrite, needed_bytes=needed) as partial:
-        with _new_file(partial, target) as file:
+        with new_file(partial, target) as file:
             writer = _StoreWriter(file, target, source, feature_dim, images, regions, dtype, tokenizer_name)
             with show_progress(f"writing {target.name}", images, shown=progress) as advance:
                 for record in records:
@@ -102,44 +99,6 @@ def write_store(
                 start, count = writer.finish()
         with writing(target):
             write_seal(partial, start, count)
-
-
-@contextmanager
-def _new_file(partial: Path, target: Path) -> Iterator[h5py.File]:
-    """An HDF5 file whose metadata carries checksums (HDF5 1.10) and whose big arrays start on a page."""
-    with writing(target):
-        file = h5py.File(
-            partial,
-            "w",
-            libver=("v110", "v110"),
-            userblock_size=USER_BLOCK,
-            alignment_threshold=1 << 20,
-            alignment_interval=USER_BLOCK,
-            locking=False,  # atomic_file holds the lock
-        )
-    try:
-        yield file
-        with writing(target):
-            file.flush()
-    except BaseException:
-        _abandon(file)
-        raise
-    with writing(target):
-        file.close()
-
-
-def _abandon(file: h5py.File) -> None:
-    """Close a file that is not wanted any more.
-
-    On a full disk HDF5 cannot flush what it holds, so it cannot close the file either, and crashes when the
-    process ends. So its descriptor is pointed at memory first, where the last few writes succeed.
-    """
-    with contextlib.suppress(Exception), tempfile.TemporaryFile() as elsewhere:
-        scratch = os.memfd_create("abandoned") if hasattr(os, "memfd_create") else os.dup(elsewhere.fileno())
-        os.dup2(scratch, file.id.get_vfd_handle())
-        os.close(scratch)
-    with contextlib.suppress(Exception):
-        file.close()
 
 
 class _StoreWriter:
@@ -163,6 +122,7 @@ class _StoreWriter:
         self.offsets = [0]
         self.caster = FeatureCaster(dtype, feature_dim)
         with writing(target):
+            reserve(file)
             for group in ("image", "region", "caption", "lexicon", "checksum"):
                 file.create_group(group)
             file.attrs["format"] = FORMAT
@@ -218,6 +178,7 @@ class _StoreWriter:
         write_array(self.file, "region/offsets", np.array(self.offsets, dtype=np.int64))
         start = self.features.dataset.id.get_offset()
         count = self.features.dataset.id.get_storage_size()
+        reserve(self.file)
         self.file.flush()
         self.file.attrs["complete"] = True
         return start, count

@@ -54,6 +54,7 @@ def help_text(command: Command, request: Request) -> str:
         "  -cd, --config-dir DIR  find more options in DIR, such as DIR/experiment/mine.yaml",
         "  --cfg job              print the configuration and stop",
         "  --debug                show the traceback of a user's fault too",
+        "  --quiet                show results, warnings and errors, no progress",
         "",
         EXAMPLES[command.name],
     ]

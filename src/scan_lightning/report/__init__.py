@@ -1,0 +1,1 @@
+"""Tables, figures, attention pictures, the report page: results as people look at them."""

@@ -27,6 +27,7 @@ from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.score import Member, rank_members
 from scan_lightning.retrieval.tiles import Share
 from scan_lightning.training.embedding import SplitEmbeddings
+from scan_lightning.training.encoding_progress import EncodingProgress
 from scan_lightning.training.files import write_text
 from scan_lightning.training.outcome import TOP_K, OutcomeWriter
 from scan_lightning.training.record import RunRecord
@@ -61,7 +62,7 @@ def evaluate_ensemble(config: EnsembleConfig, run_dir: Path) -> dict[str, Any]:
     record = RunRecord("ensemble", config, run_dir)
     with lightning_run():
         writer = OutcomeWriter(run_dir, data.store, str(config.split))
-        trainer = build_trainer(config.trainer, run_dir, callbacks=[writer])
+        trainer = build_trainer(config.trainer, run_dir, callbacks=[writer, EncodingProgress()])
         trainer.validate(module, datamodule=data, verbose=False)
     results: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
     if is_main_process():
@@ -112,6 +113,10 @@ class EnsembleData(pl.LightningDataModule):
             loaders.append(part.val_dataloader())
         return [loaders[0][0], *(captions for _, captions in loaders)]
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Copy a batch without waiting, where it lies in page-locked memory."""
+        return batch.to(device, non_blocking=True)
+
 
 class EnsembleModule(pl.LightningModule):
     """Embeds a split with every member and ranks it by their averaged similarities.
@@ -134,10 +139,6 @@ class EnsembleModule(pl.LightningModule):
         self.ranks: Ranks | None = None
         self._images: list[SplitEmbeddings] = []
         self._captions: list[SplitEmbeddings] = []
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Copy a batch without waiting, where it lies in page-locked memory."""
-        return batch.to(device, non_blocking=True)
 
     def on_validation_epoch_start(self) -> None:
         """Make room for the embeddings of all members."""

@@ -14,6 +14,7 @@ from scan_lightning.data.datamodule import PairData
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import load
 from scan_lightning.report.tables import recall_table
+from scan_lightning.training.encoding_progress import EncodingProgress
 from scan_lightning.training.files import write_text
 from scan_lightning.training.module import ScanModule
 from scan_lightning.training.outcome import OutcomeWriter
@@ -55,7 +56,7 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
     record = RunRecord("evaluate", config, run_dir)
     with lightning_run():
         writer = OutcomeWriter(run_dir, data.store, data.validation)
-        trainer = build_trainer(config.trainer, run_dir, callbacks=[writer])
+        trainer = build_trainer(config.trainer, run_dir, callbacks=[writer, EncodingProgress()])
         trainer.validate(module, datamodule=data, verbose=False)
     results: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
     if is_main_process():

@@ -56,8 +56,10 @@ class ProgressLines(pl.Callback):
         if self._bar is not None:
             self._bar.update(self._task, completed=batch_idx + 1, status=status)
         else:
-            steps = f"step {batch_idx + 1} of {trainer.num_training_batches}"
-            self.console.print(f"{_epoch(trainer)}: {steps}, {status}")
+            total = int(trainer.num_training_batches)
+            left = (total - batch_idx - 1) / rate
+            steps = f"step {batch_idx + 1} of {total}"
+            self.console.print(f"{_epoch(trainer)}: {steps}, {status}, {left:.0f} s left in the epoch")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say that the pause is the validation."""

@@ -13,6 +13,7 @@ from rich.console import Console
 from scan_lightning.config import LoggerKind, TrainConfig, plain
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.model.scan import ScanModel
+from scan_lightning.quiet import quiet
 from scan_lightning.report.tables import recall_table
 from scan_lightning.training.files import write_text
 from scan_lightning.training.loggers import build_loggers
@@ -71,11 +72,12 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
         keep=config.checkpointing.keep,
         seconds=record.seconds,
     )
+    progress = [] if quiet() else [ProgressLines()]
     with lightning_run():
         trainer = build_trainer(
             config.trainer,
             run_dir,
-            callbacks=[recorder, ProgressLines(), *_panels(config, data), saving],
+            callbacks=[recorder, *progress, *_panels(config, data), saving],
             loggers=build_loggers(config, run_dir, resumed=point is not None),
         )
         if is_main_process():

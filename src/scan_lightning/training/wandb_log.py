@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
 from scan_lightning.errors import ScanError
+from scan_lightning.quiet import quiet
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -154,7 +155,7 @@ class WandbLog(Logger):
                 resume="allow",
                 mode=_mode(),
                 # Captured console output would be mostly redrawn progress bars.
-                settings=wandb.Settings(console="off", quiet=True),
+                settings=wandb.Settings(console="off", quiet=True, silent=quiet()),
             )
         except wandb.Error as error:
             raise ScanError(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import multiprocessing
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +31,7 @@ from scan_lightning.data.writer import ImageRecord, write_store
 from scan_lightning.errors import ScanError
 
 _NAME = "scene-{split}-{index:05d}.png"
+_WORTH_FORKING = 40  # pictures
 
 
 @dataclass(frozen=True)
@@ -109,20 +117,46 @@ def build_scenes(
 
 
 def _records(drafts: list[Draft], folder: Path) -> Iterator[ImageRecord]:
-    for item in drafts:
-        pixels = render(item.scene)
-        with writing(folder):
-            Image.fromarray(pixels).save(folder / item.name, compress_level=2)
-        yield ImageRecord(
-            id=item.name,
-            split=item.split,
-            width=item.scene.width,
-            height=item.scene.height,
-            features=region_features(pixels, item.boxes),
-            boxes=item.boxes,
-            captions=[caption.text for caption in item.captions],
-            links=item.links,
-        )
+    with _mapping(len(drafts)) as mapped:
+        features = mapped(_picture, drafts, itertools.repeat(folder))
+        for item, described in zip(drafts, features, strict=True):
+            yield ImageRecord(
+                id=item.name,
+                split=item.split,
+                width=item.scene.width,
+                height=item.scene.height,
+                features=described,
+                boxes=item.boxes,
+                captions=[caption.text for caption in item.captions],
+                links=item.links,
+            )
+
+
+def _picture(item: Draft, folder: Path) -> NDArray[np.float32]:
+    """Draws and saves one picture; the features of its regions."""
+    pixels = render(item.scene)
+    with writing(folder):
+        Image.fromarray(pixels).save(folder / item.name, compress_level=2)
+    return region_features(pixels, item.boxes)
+
+
+@contextmanager
+def _mapping(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A `map` in order, over all cores when there is enough to do and the system can fork."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if cores == 1 or count < _WORTH_FORKING:
+        yield map
+        return
+    pool = ProcessPoolExecutor(
+        cores,
+        mp_context=multiprocessing.get_context("fork"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is the parent's to answer
+    )
+    try:
+        yield partial(pool.map, chunksize=8)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -133,19 +167,19 @@ def _picture_folder(target: Path) -> Iterator[Path]:
             f"{target}: is not a folder of scenes, so it is not replaced. Expected a new name, or a folder "
             f"with pictures such as {_NAME.format(split='train', index=0)} only."
         )
-    partial = target.with_name(f".{target.name}.partial")
+    unfinished = target.with_name(f".{target.name}.partial")
     with writing(target):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
     try:
-        yield partial
+        yield unfinished
         with writing(target):
             if target.exists():
                 shutil.rmtree(target)
-            partial.replace(target)
+            unfinished.replace(target)
     finally:
         with contextlib.suppress(OSError):
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _holds_scenes_only(folder: Path) -> bool:

@@ -71,7 +71,8 @@ def _moon() -> Polygon:
     inner = np.linspace(2 * np.pi - back, back, 30)[1:-1]
     rim = np.stack([np.cos(outer), np.sin(outer)], axis=1)
     hollow = np.stack([bite + radius * np.cos(inner), radius * np.sin(inner)], axis=1)
-    return np.concatenate([rim, hollow]) + [[0.15, 0.0]]
+    polygon: Polygon = np.concatenate([rim, hollow]) + np.array([0.15, 0.0])
+    return polygon
 
 
 def _arrow() -> Polygon:
