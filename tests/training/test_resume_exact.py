@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Configure
 from runs import breaking, checkpoint, folder, rows, same_tensors, start
+
+from conftest import Configure
 
 
 class Crash(Exception):

@@ -43,7 +43,11 @@ def grounding(model: TrainedModel, store: Store, split: str) -> Grounding | None
     """
     links = store.gold_links
     links = links[np.isin(links[:, 0], store.caption_rows(split))]
-    if not len(links) or model.tokenizer_name != store.tokenizer or model.config.attention.rule != "attention":
+    if (
+        not len(links)
+        or model.tokenizer_name != store.tokenizer
+        or model.config.attention.rule != "attention"
+    ):
         return None
     hits, chances = [], []
     for caption in np.unique(links[:, 0]):
