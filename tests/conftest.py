@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def real_data_dir() -> Path:
-    """The folder with the real Flickr8K files and `unpack.py`; tests that ask for it are marked `real_data`."""
+    """The folder with the real Flickr8K and its `unpack.py`; tests that ask for it are marked `real_data`."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("SCAN_REAL_DATA", default))
     if not (folder / "unpack.py").exists():

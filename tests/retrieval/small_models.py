@@ -71,7 +71,7 @@ def write_model(
 
 
 def scores(checkpoint: Path, data: Path, split: str = "test") -> tuple[torch.Tensor, torch.Tensor]:
-    """(images, captions) similarities, an image at a time through the Python interface, and the gold index."""
+    """(images, captions) similarities, image by image through the Python interface, and the gold index."""
     model, store = load(checkpoint), Store(data)
     rows, caption_rows = store.image_rows(split), store.caption_rows(split)
     texts = store.caption_text(caption_rows)

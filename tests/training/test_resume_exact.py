@@ -11,7 +11,7 @@ from runs import breaking, checkpoint, folder, rows, same_tensors, start
 from conftest import Configure
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """Stands for anything that ends a process."""
 
 
@@ -36,7 +36,7 @@ def test_stopped_at_any_step(configure: Configure, tmp_path: Path, every_steps: 
 
     broken = configure(tmp_path / "broken", resume="auto", **settings)
     for step in (1, 2, 4, 5, 6, 7, 10):  # 5 ends the first epoch, 6 begins the second
-        with breaking(step, Crash()), pytest.raises(Crash):
+        with breaking(step, CrashError()), pytest.raises(CrashError):
             start(broken)
     start(broken)
     assert_same_run(unbroken, broken)
@@ -61,7 +61,7 @@ def test_goes_on_in_another_folder(configure: Configure, tmp_path: Path) -> None
     unbroken = configure(tmp_path / "unbroken")
     start(unbroken)
     broken = configure(tmp_path / "broken", checkpointing={"every_steps": 1})
-    with breaking(8, Crash()), pytest.raises(Crash):
+    with breaking(8, CrashError()), pytest.raises(CrashError):
         start(broken)
     moved = configure(tmp_path / "moved", resume=str(folder(broken) / "checkpoints" / "last.ckpt"))
     start(moved)
@@ -72,7 +72,7 @@ def test_a_lone_checkpoint_is_enough(configure: Configure, tmp_path: Path) -> No
     unbroken = configure(tmp_path / "unbroken")
     start(unbroken)
     broken = configure(tmp_path / "broken", checkpointing={"every_steps": 1})
-    with breaking(8, Crash()), pytest.raises(Crash):
+    with breaking(8, CrashError()), pytest.raises(CrashError):
         start(broken)
     (tmp_path / "sent").mkdir()
     shutil.copy(folder(broken) / "checkpoints" / "last.ckpt", tmp_path / "sent" / "some.ckpt")

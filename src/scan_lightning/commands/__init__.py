@@ -1,0 +1,1 @@
+"""The console command's subcommands, one module each; imported only when asked for."""

@@ -1,4 +1,4 @@
-"""`scan-lightning demo`: from nothing to a trained model, its recall table and pictures of what it looks at."""
+"""`scan-lightning demo`: from nothing to a trained model, its recalls and pictures of what it looks at."""
 
 from __future__ import annotations
 
