@@ -14,6 +14,7 @@ with a bias in every product.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -119,7 +120,7 @@ def _steps(sizes: list[int], reverse: bool) -> Any:
     starts = [0]
     for size in sizes:
         starts.append(starts[-1] + size)
-    steps = [slice(start, stop) for start, stop in zip(starts, starts[1:], strict=False)]
+    steps = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
     return reversed(steps) if reverse else steps
 
 

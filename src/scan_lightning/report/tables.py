@@ -13,7 +13,7 @@ def recall_table(results: Mapping[str, Any]) -> Table:
     """Lay out the content of a results.json, a row for each way of retrieval.
 
     Args:
-        results: with `split`, `images`, `captions`, `i2t`, `t2i` and `rsum`; recalls in percent, ranks from 1.
+        results: with `split`, `images`, `captions`, `i2t`, `t2i`, `rsum`; recalls in percent, ranks 1-based.
 
     Returns:
         A table to print with rich.
