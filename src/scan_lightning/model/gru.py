@@ -7,7 +7,7 @@ the end. Same function, same gradient; less than half the time. On a GPU cuDNN d
 Shapes: N packed words, b captions alive at a step, I input width, H hidden width; gates in torch's order
 r (reset), z (update), n (new). A layer computes, from a word x and the state h before it,
 
-    r = sigmoid(Wr x + Ur h)    z = sigmoid(Wz x + Uz h)    n = tanh(Wn x + r * (Un h))    h' = n + z * (h - n)
+    r = sigmoid(Wr x + Ur h)   z = sigmoid(Wz x + Uz h)   n = tanh(Wn x + r * (Un h))   h' = n + z * (h - n)
 
 with a bias in every product.
 """
