@@ -35,7 +35,7 @@ def judge(
     groups = request.groups(command)
     for word in words:
         try:
-            override = parser.parse_override(word)
+            (override,) = parser.parse_overrides([word])  # unlike parse_override, it can expand glob(...)
         except HydraException as error:
             reason = str(error).splitlines()[0]
             remedy = "expected key=value; a value that holds = or , needs quotes: 'key=\"a=b\"'"
@@ -86,6 +86,9 @@ def _option_fault(override: Override, groups: dict[str, list[str]]) -> Fault | N
             if override.is_discrete_sweep()
             else []
         )
+        if not chosen:
+            given = text(override).partition("=")[2]
+            return Fault(group, f"no option in {given}", f"expected some of {', '.join(options)}")
     else:
         value = override.value()
         if value is None and group in ("experiment", "sweep"):
