@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from scan_lightning.model.gru import run_gru
+
 EPSILON = 1e-8
 
 
@@ -117,7 +119,9 @@ class TextEncoder(nn.Module):
         packed = pack_padded_sequence(
             self.embed(tokens), counts.cpu(), batch_first=True, enforce_sorted=False
         )
-        hidden, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=tokens.shape[1])
+        hidden, _ = pad_packed_sequence(
+            run_gru(self.rnn, packed), batch_first=True, total_length=tokens.shape[1]
+        )
         if self.rnn.bidirectional:
             forward, backward = hidden.chunk(2, dim=-1)
             hidden = (forward + backward) / 2

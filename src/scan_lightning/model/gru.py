@@ -2,7 +2,7 @@
 
 torch builds the gradient of its CPU GRU step by step: for every word a product per weight matrix, each added
 to the last. Here the steps keep what they need, and each weight's gradient is one product over all words at
-the end. Same function, same gradient; less than half the time. On a GPU cuDNN does it better.
+the end: the same function and gradient in four fifths of the time. On a GPU cuDNN does it better.
 
 Shapes: N packed words, b captions alive at a step, I input width, H hidden width; gates in torch's order
 r (reset), z (update), n (new). A layer computes, from a word x and the state h before it,
@@ -14,7 +14,7 @@ with a bias in every product.
 
 from __future__ import annotations
 
-import itertools
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -37,9 +37,11 @@ def run_gru(layer: nn.GRU, packed: PackedSequence) -> PackedSequence:
         states: PackedSequence = layer(packed)[0]
         return states
     sizes = packed.batch_sizes.tolist()
-    directions = [_Direction.apply(packed.data, *_weights(layer, ""), sizes, False)]
-    if layer.bidirectional:
-        directions.append(_Direction.apply(packed.data, *_weights(layer, "_reverse"), sizes, True))
+    suffixes = ("", "_reverse") if layer.bidirectional else ("",)
+    directions: list[Tensor] = [
+        _Direction.apply(packed.data, *_weights(layer, suffix), sizes, suffix != "")  # type: ignore[no-untyped-call]
+        for suffix in suffixes
+    ]
     return PackedSequence(
         torch.cat(directions, 1), packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
     )
@@ -97,7 +99,7 @@ class _Direction(torch.autograd.Function):
         torch.mul(before - n, z * (1 - z), out=d_gates[:, hidden : 2 * hidden])
         d_uh = torch.empty_like(gates)  # by Ur h, Uz h, Un h
         carried = x.new_zeros(0, hidden)
-        for rows in reversed(list(_steps(ctx.sizes, ctx.reverse))):
+        for rows in reversed(_steps(ctx.sizes, ctx.reverse)):
             d_h = grads[0][rows] + _alive(carried, rows.stop - rows.start)
             for gate in range(3):
                 d_gates[rows, gate * hidden : (gate + 1) * hidden].mul_(d_h)
@@ -115,13 +117,10 @@ class _Direction(torch.autograd.Function):
         )
 
 
-def _steps(sizes: list[int], reverse: bool) -> Any:
-    """Yield the packed rows of each step, in the order in which a direction reads the words."""
-    starts = [0]
-    for size in sizes:
-        starts.append(starts[-1] + size)
-    steps = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
-    return reversed(steps) if reverse else steps
+def _steps(sizes: list[int], reverse: bool) -> list[slice]:
+    """Return the packed rows of each step, in the order in which a direction reads the words."""
+    steps = [slice(stop - size, stop) for size, stop in zip(sizes, accumulate(sizes), strict=True)]
+    return steps[::-1] if reverse else steps
 
 
 def _alive(h: Tensor, count: int) -> Tensor:
