@@ -195,10 +195,14 @@ def test_several_devices_under_multirun_are_refused_with_both_ways(
     assert scan(*sweep, "trainer=ddp_cpu", "run_dir=other") == 0
 
 
-def test_torchrun_needs_a_folder_by_name(
-    scan: Scan, training, capsys, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "variables", [{"TORCHELASTIC_RUN_ID": "none"}, {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}]
+)
+def test_torchrun_and_srun_need_a_folder_by_name(
+    scan: Scan, training, capsys, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     assert scan("train", "data.path=a.h5", "trainer=ddp_cpu") == 2
     assert "give run_dir=DIR" in capsys.readouterr().err
     assert scan("train", "data.path=a.h5", "trainer=ddp_cpu", "run_dir=run") == 0

@@ -196,6 +196,13 @@ def test_optuna_goes_on_after_a_failed_trial(scan: Scan, workdir: Path, training
     assert len(training.calls) == 2
 
 
+def test_glob_sweeps_over_options(scan: Scan, training, capsys) -> None:
+    assert scan("train", "-m", "attention=glob(i2t_*,exclude=*_lse)", "data.path=a.h5", "run_dir=sweep") == 0
+    assert [folder.name for _, folder in training.calls] == ["attention-i2t_mean", "attention-i2t_summax"]
+    assert scan("train", "-m", "attention=glob(x*)", "data.path=a.h5", "run_dir=sweep") == 2
+    assert "attention: no option in glob(x*); expected some of i2t_lse" in capsys.readouterr().err
+
+
 def test_one_job_without_a_sweep_still_has_its_subfolder(scan: Scan, workdir: Path, training) -> None:
     assert scan("train", "-m", "data.path=a.h5", "run_dir=sweep") == 0
     assert training.calls[0][1] == workdir / "sweep" / "0"

@@ -29,10 +29,6 @@ FILES = {
     "checkpoints": "a run's checkpoints/best.ckpt",
     "resume": "a run's checkpoints/last.ckpt, or auto",
 }
-LAUNCHED_FROM_OUTSIDE = (
-    "TORCHELASTIC_RUN_ID",
-    "SLURM_STEP_ID",
-)  # torchrun, srun: one process a device is there
 
 
 def without_effect(
@@ -123,7 +119,7 @@ def launching(
     Under `-m` each job of a `ddp` run starts the command again for its other devices, and each of those would
     run the whole sweep.
     """
-    outside = any(name in os.environ for name in LAUNCHED_FROM_OUTSIDE)
+    outside = started_from_outside()
     trainer = config.trainer
     several = trainer.devices * trainer.nodes != 1
     if multirun and several and trainer.strategy in (Strategy.auto, Strategy.ddp) and not outside:
@@ -139,12 +135,18 @@ def launching(
                 "process tree for a run on several devices (torchrun --nproc-per-node=N -m scan_lightning "
                 "train trainer=ddp trainer.devices=N run_dir=DIR ...)",
             )
-    if "TORCHELASTIC_RUN_ID" in os.environ and "run_dir" not in given:
+    if outside and "run_dir" not in given:
         yield Fault(
             "run_dir",
-            "the default, a time of day, differs between the processes of torchrun",
+            "the default, a time of day, may differ between the processes of torchrun or srun",
             "give run_dir=DIR",
         )
+
+
+def started_from_outside() -> bool:
+    """Whether torchrun or srun started this process beside others, one a device."""
+    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1") if "SLURM_STEP_ID" in os.environ else "1"
+    return "TORCHELASTIC_RUN_ID" in os.environ or tasks != "1"
 
 
 def _not_a_file(key: str, path: str, expected: str) -> Iterator[Fault]:

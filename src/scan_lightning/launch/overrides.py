@@ -81,11 +81,7 @@ def _option_fault(override: Override, groups: dict[str, list[str]]) -> Fault | N
     group = override.key_or_group
     options = groups[group]
     if override.is_sweep_override():
-        chosen = (
-            [str(option) for option in override.sweep_string_iterator()]
-            if override.is_discrete_sweep()
-            else []
-        )
+        chosen = list(override.sweep_string_iterator()) if override.is_discrete_sweep() else []
         if not chosen:
             given = text(override).partition("=")[2]
             return Fault(group, f"no option in {given}", f"expected some of {', '.join(options)}")

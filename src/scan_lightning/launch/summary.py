@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def summarise(command: str, folder: Path, swept: Sequence[str], jobs: Sequence[J
     Returns:
         0, or 2 when a job failed by a user's fault and none by ours, or 1.
     """
-    if os.environ.get("RANK", "0") != "0":  # torchrun: one process reports
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":  # one process of a run reports
         return 0
     rows = [_row(folder, job) for job in jobs or _found(folder, swept)]
     (folder / "sweep.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
@@ -111,7 +112,7 @@ def _table(folder: Path, swept: Sequence[str], rows: Sequence[dict[str, Any]]) -
     table.add_column("rsum", justify="right")
     sums = [row["results"]["rsum"] for row in rows if "results" in row]
     for row in rows:
-        labels = [row["swept"].get(key, "") for key in swept] or [row["job"]]
+        labels = [_short(row["swept"].get(key, "")) for key in swept] or [row["job"]]
         results = row.get("results")
         if results is None:
             table.add_row(*labels, *[""] * 6, row["status"], style="red")
@@ -120,6 +121,11 @@ def _table(folder: Path, swept: Sequence[str], rows: Sequence[dict[str, Any]]) -
         style = "bold" if results["rsum"] == max(sums) else ""
         table.add_row(*labels, *recalls, f"{results['rsum']:.1f}", style=style)
     return table
+
+
+def _short(value: str) -> str:
+    """A number that a sweeper chose has more digits than anyone wants to compare."""
+    return f"{float(value):.4g}" if re.fullmatch(r"-?\d+\.\d{5,}(e-?\d+)?", value) else value
 
 
 def _last_line(row: dict[str, Any]) -> str:
