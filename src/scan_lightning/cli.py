@@ -27,10 +27,11 @@ HYDRA_COMMANDS = {
 }
 PLAIN_COMMANDS = {
     "data": "build stores from foreign layouts, check them, look into them",
-    "demo": "train on built-in pictures, evaluate and draw what each word looked at",
+    "attention": "draw what each word of a sentence looks at in an image",
     "compare": "two evaluated runs, query by query: differences with intervals, what changed most",
     "dashboard": "create the wandb workspace of a project: recall, training, attention, sweep",
-    "import-checkpoint": "turn a checkpoint of the released code into one of this package",
+    "import-checkpoint": "turn a checkpoint of the released SCAN code into one of this program",
+    "demo": "train on built-in pictures, evaluate and draw what each word looked at",
 }
 EXAMPLES = """examples:
   scan-lightning demo
@@ -39,6 +40,7 @@ EXAMPLES = """examples:
   scan-lightning train -m data.path=flickr30k.h5 attention=t2i_mean,i2t_mean attention.smoothing=4,9
   scan-lightning evaluate checkpoint=outputs/train/RUN/checkpoints/best.ckpt data.path=flickr30k.h5 split=test
   scan-lightning ensemble checkpoints=[A/checkpoints/best.ckpt,B/checkpoints/best.ckpt] data.path=flickr30k.h5
+  scan-lightning attention RUN/checkpoints/best.ckpt --data flickr30k.h5 --image ID --sentence 'a dog' --out out
   scan-lightning compare outputs/evaluate/A outputs/evaluate/B
   scan-lightning import-checkpoint model_best.pth.tar --vocab f30k_precomp_vocab.json --out model.ckpt
   scan-lightning dashboard --entity TEAM --project scan-lightning

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_help_lists_every_command_and_examples(scan: Scan, capsys) -> None:
     for words in ([], ["--help"], ["-h"]):
         assert scan(*words) == 0
         out = capsys.readouterr().out
-        assert all(f"\n    {name} " in out for name in COMMANDS)
+        assert all(f"\n    {name}" in out for name in COMMANDS)
         assert "scan-lightning train data.path=" in out
 
 
@@ -34,6 +35,12 @@ def test_every_command_has_help_with_an_example(name: str, scan: Scan, capsys) -
     out = capsys.readouterr().out
     assert f"usage: scan-lightning {name}" in out
     assert out.count(f"scan-lightning {name}") > 1  # the usage line and at least one example
+
+
+def test_every_module_of_commands_is_a_command() -> None:
+    folder = Path(scan_lightning.__file__).parent / "commands"
+    modules = {path.stem.replace("_", "-") for path in folder.glob("*.py")} - {"--init--"}
+    assert modules == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
