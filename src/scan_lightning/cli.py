@@ -40,7 +40,7 @@ EXAMPLES = """examples:
   scan-lightning train -m data.path=flickr30k.h5 attention=t2i_mean,i2t_mean attention.smoothing=4,9
   scan-lightning evaluate checkpoint=outputs/train/RUN/checkpoints/best.ckpt data.path=flickr30k.h5 split=test
   scan-lightning ensemble checkpoints=[A/checkpoints/best.ckpt,B/checkpoints/best.ckpt] data.path=flickr30k.h5
-  scan-lightning attention RUN/checkpoints/best.ckpt --data flickr30k.h5 --image ID --sentence 'a dog' --out out
+  scan-lightning attention RUN/checkpoints/best.ckpt --data flickr30k.h5 --image ID --sentence 'a dog' --out o
   scan-lightning compare outputs/evaluate/A outputs/evaluate/B
   scan-lightning import-checkpoint model_best.pth.tar --vocab f30k_precomp_vocab.json --out model.ckpt
   scan-lightning dashboard --entity TEAM --project scan-lightning
