@@ -1,154 +1,175 @@
-"""`scan-lightning demo`: from nothing to a trained model, its recalls and pictures of what it looks at."""
+"""`scan-lightning demo`: from nothing to a trained model, its recall table and pictures of its attention."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
+import io
+import shlex
 import shutil
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scan_lightning.errors import ScanError
 
 if TYPE_CHECKING:
-    from scan_lightning.data.store import Store
-    from scan_lightning.model.trained import TrainedModel
+    from rich.table import Table
+
+    from scan_lightning.config import EvaluateConfig, TrainConfig
 
 HELP = "train on built-in pictures, evaluate and draw what each word looked at"
-EXAMPLE = "scan-lightning demo --out outputs/demo"
 MARKER = ".scan-lightning-demo"  # says that a folder may be replaced
-ATTENTION_PICTURES, SHEETS, SHOWN = 6, 3, 5
+ATTENTION_PICTURES = 8
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "--out", type=Path, default=Path("outputs/demo"), metavar="DIR", help="folder (default: outputs/demo)"
+        "--out",
+        type=Path,
+        default=Path("outputs/demo"),
+        metavar="DIR",
+        help="folder for everything it makes; an earlier demo in it is replaced (default: outputs/demo)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Build scenes, train, evaluate, measure grounding, draw."""
-    from scan_lightning.commands import evaluate, train
-    from scan_lightning.data.scenes.build import build_scenes
-    from scan_lightning.data.store import Store
-    from scan_lightning.model.checkpoint import load
-
     out: Path = args.out
+    start = time.monotonic()
     _prepare(out)
-    store_path, best = out / "scenes.h5", out / "train" / "checkpoints" / "best.ckpt"
-    build_scenes(store_path, images_dir=out / "images")
-    data = f"data.path={store_path}"
-    for status in (
-        train.run(["experiment=demo_scenes", data, f"run_dir={out / 'train'}", "trainer=cpu"]),
-        evaluate.run([f"checkpoint={best}", data, "split=test", f"run_dir={out / 'test'}", "trainer=cpu"]),
-    ):
-        if status:
-            return status
-    store, model = Store(store_path), load(best)
-    results = _results(out, model, store)
-    pictures = [*_draw_curve(out), *_draw_attention(out, model, store), *_draw_sheets(out, store)]
-    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    _say(out, results, len(pictures))
+    _say("1 of 4: drawing 1,900 scenes and describing their regions")
+    from scan_lightning.data.scenes.build import build_scenes
+
+    build_scenes(out / "scenes.h5", images_dir=out / "images")
+    _say("2 of 4: training")
+    training, testing = _configs(out)
+    from scan_lightning.training.evaluate import evaluate
+    from scan_lightning.training.run import train
+
+    with contextlib.redirect_stdout(io.StringIO()):  # their own tables; the demo ends with one of all
+        train(training, out / "train")
+        _say("3 of 4: searching the test pictures by caption, and the captions by picture")
+        evaluate(testing, out / "test")
+    _say("4 of 4: measuring where words look, drawing pictures")
+    results = _finish(out)
+    _report(out, results, time.monotonic() - start)
     return 0
 
 
 def _prepare(out: Path) -> None:
     """Empty the folder of an earlier demo; refuse one that is something else."""
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).exists())):
-        raise ScanError(
-            f"{out}: exists and is not the folder of an earlier demo, so it is not replaced. "
-            "Give another --out."
-        )
     try:
-        if out.exists():
-            shutil.rmtree(out)
-        out.mkdir(parents=True)
+        if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).exists())):
+            raise ScanError(
+                f"--out {out}: exists and is not the folder of an earlier demo, so it is not replaced. "
+                "Give a new or an empty folder."
+            )
+        out.mkdir(parents=True, exist_ok=True)
         (out / MARKER).touch()
+        for path in out.iterdir():
+            if path.name != MARKER:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     except OSError as error:
-        raise ScanError(f"{out}: cannot be written ({error.strerror}). Give another --out.") from error
+        raise ScanError(
+            f"--out {out}: cannot be written to ({error.strerror}). Give a folder that you may write to."
+        ) from error
 
 
-def _results(out: Path, model: TrainedModel, store: Store) -> dict[str, Any]:
-    """The evaluation's results with what only this data set can tell."""
+def _configs(out: Path) -> tuple[TrainConfig, EvaluateConfig]:
+    """What `train experiment=demo_scenes` and `evaluate` would run on this folder's store."""
+    from hydra import compose, initialize_config_dir
+
+    from scan_lightning.conf_dir import conf_dir
+    from scan_lightning.config import EvaluateConfig, TrainConfig
+    from scan_lightning.launch.plan import plain_values
+    from scan_lightning.validate import build
+
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        training = plain_values(compose("config", ["experiment=demo_scenes", "trainer=cpu"]))
+        testing = plain_values(compose("evaluate", ["split=test", "trainer=cpu"]))
+    store = str(out / "scenes.h5")
+    training["data"]["path"] = testing["data"]["path"] = store
+    training["run_dir"], testing["run_dir"] = str(out / "train"), str(out / "test")
+    testing["checkpoint"] = str(out / "train" / "checkpoints" / "best.ckpt")
+    return build(TrainConfig, training), build(EvaluateConfig, testing)
+
+
+def _finish(out: Path) -> dict[str, Any]:
+    """Draw the pictures and, last, write results.json; its content."""
+    import json
+
+    from scan_lightning.data.store import Store
+    from scan_lightning.model.checkpoint import load
+    from scan_lightning.report.figures import training_curve
+    from scan_lightning.report.gallery import attention_gallery, retrieval_gallery
+    from scan_lightning.report.overlay import save_figure
+    from scan_lightning.retrieval.chance import chance_recall
     from scan_lightning.retrieval.grounding import grounding
+    from scan_lightning.retrieval.queries import read_queries
+    from scan_lightning.training.files import write_json
 
+    store, model = Store(out / "scenes.h5"), load(out / "train" / "checkpoints" / "best.ckpt")
+    queries = read_queries(out / "test")
     results: dict[str, Any] = json.loads((out / "test" / "results.json").read_text(encoding="utf-8"))
-    images, captions = results["images"], results["captions"]
-    results["chance"] = {"i2t_r1": 100 * (captions / images) / captions, "t2i_r1": 100 / images}
+    results["chance"] = chance_recall(queries.ranks.t2i_images, queries.ranks.image_count)
     found = grounding(model, store, "test")
-    assert found is not None
+    assert found is not None  # scenes are linked, and the recipe attends
     results["grounding"] = {"accuracy": found.accuracy, "chance": found.chance, "words": found.words}
+    try:
+        save_figure(training_curve(out / "train" / "metrics.csv"), out / "training_curve", kinds=("png",))
+        attention_gallery(model, store, "test", out / "images", out, count=ATTENTION_PICTURES)
+        retrieval_gallery(queries, out / "images", out)
+    except OSError as error:
+        raise ScanError(f"--out {out}: cannot be written to ({error.strerror or error}).") from error
+    write_json(out / "results.json", results)
     return results
 
 
-def _draw_curve(out: Path) -> list[Path]:
-    from scan_lightning.report.figures import training_curve
-    from scan_lightning.report.overlay import save_figure
-
-    return save_figure(training_curve(out / "train" / "metrics.csv"), out / "training_curve", kinds=("png",))
-
-
-def _draw_attention(out: Path, model: TrainedModel, store: Store) -> list[Path]:
-    """A caption of every so many test images."""
-    from scan_lightning.report.attention import draw_attention
-    from scan_lightning.report.overlay import save_figure
-
-    captions = store.caption_rows("test")
-    paths = []
-    for number in range(ATTENTION_PICTURES):
-        caption = captions[len(captions) * number // ATTENTION_PICTURES :][:1]
-        (sentence,) = store.caption_text(caption)
-        image = int(store.caption_image[caption[0]])
-        figure = draw_attention(model, store, image, sentence, images_dir=out / "images")
-        paths += save_figure(figure, out / f"attention_{number + 1}", kinds=("png",))
-    return paths
-
-
-def _draw_sheets(out: Path, store: Store) -> list[Path]:
-    """The pictures found for a few test captions, the first of which are spread over the split."""
-    from PIL import Image
-
-    from scan_lightning.report.overlay import save_figure
-    from scan_lightning.report.sheets import Found, retrieval_sheet
-    from scan_lightning.retrieval.queries import read_queries
-
-    queries = read_queries(out / "test")
-    top = queries.ranks.top
-    assert top is not None
-    paths = []
-    for number in range(SHEETS):
-        caption = len(queries.captions) * (2 * number + 1) // (2 * SHEETS)
-        gold = int(queries.ranks.t2i_images[caption])
-        found = [
-            Found(Image.open(out / "images" / queries.image_ids[image]), float(score), image == gold)
-            for image, score in zip(
-                top.t2i[caption, :SHOWN].tolist(), top.t2i_scores[caption, :SHOWN], strict=True
-            )
-        ]
-        figure = retrieval_sheet(queries.captions[caption], found, int(queries.ranks.t2i[caption]) + 1)
-        paths += save_figure(figure, out / f"retrieval_{number + 1}", kinds=("png",))
-    return paths
-
-
-def _say(out: Path, results: dict[str, Any], pictures: int) -> None:
+def _report(out: Path, results: dict[str, Any], seconds: float) -> None:
     from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_table(results))
+    grounded = results["grounding"]
+    console.print(
+        f"grounding: {grounded['accuracy']:.1f} % of {grounded['words']:,} colour and shape words look most "
+        f"at a region of the object they mean; by chance it would be {grounded['chance']:.1f} %"
+    )
+    console.print(f"\n{out}/ ({seconds:.0f} s)")
+    for name, meaning in (
+        (f"attention_1.png ... {ATTENTION_PICTURES}.png", "what each word of a caption looked at"),
+        ("retrieval_1.png ... 3.png", "captions and the pictures found for them"),
+        ("training_curve.png", "loss and recall against steps"),
+        ("results.json", "the figures above"),
+        ("scenes.h5, images/, train/, test/", "the data, the training run, the evaluation"),
+    ):
+        console.print(f"  {name:<36}{meaning}")
+    folder, image = shlex.quote(str(out)), "scene-test-00007.png"
+    console.print(
+        f"try next: scan-lightning attention {folder}/train/checkpoints/best.ckpt --data {folder}/scenes.h5 "
+        f"--images {folder}/images --image {image} --sentence 'a sentence of yours' --out {folder}/mine"
+    )
+
+
+def _table(results: dict[str, Any]) -> Table:
     from rich.table import Table
 
-    table = Table(title="against chance, on the 200 test scenes", title_justify="left")
-    for heading in ("", "model", "chance"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    rows = (
-        ("image to text R@1", results["i2t"]["r1"], results["chance"]["i2t_r1"]),
-        ("text to image R@1", results["t2i"]["r1"], results["chance"]["t2i_r1"]),
-        ("grounding accuracy", results["grounding"]["accuracy"], results["grounding"]["chance"]),
-    )
-    for name, value, chance in rows:
-        table.add_row(name, f"{value:.1f} %", f"{chance:.1f} %")
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
-    console.print(f"{out}: results.json and {pictures} pictures, such as attention_1.png and retrieval_1.png")
-    console.print(
-        f"try next: scan-lightning train -m experiment=demo_scenes data.path={out / 'scenes.h5'} "
-        "attention=t2i_mean,i2t_mean"
-    )
+    title = f"test: {results['images']} pictures, {results['captions']:,} captions; in brackets by chance"
+    table = Table(title=title, title_justify="left")
+    for heading in ("", "R@1", "R@5", "R@10", "median rank"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for key, name in (("i2t", "image to text"), ("t2i", "text to image")):
+        own, chance = results[key], results["chance"][key]
+        cells = [f"{own[recall]:.1f} ({chance[recall]:.1f})" for recall in ("r1", "r5", "r10")]
+        table.add_row(name, *cells, f"{own['medr']:.0f}")
+    return table
+
+
+def _say(line: str) -> None:
+    from scan_lightning.quiet import quiet
+
+    if not quiet():
+        print(line, file=sys.stderr, flush=True)

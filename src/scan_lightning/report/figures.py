@@ -16,7 +16,7 @@ from scan_lightning.errors import ScanError
 
 LOSS, RECALL, FAINT = "#0072b2", "#d55e00", "#9ec5de"  # told apart by the colour-blind
 INK, GRID = "#1a1c20", "#e3e5e9"
-_SMOOTHING = 0.9  # of the running mean drawn over the single steps
+_SMOOTHING = 0.8  # of the running mean drawn over the single steps
 
 Points = list[tuple[int, float]]  # step, value
 
@@ -115,7 +115,7 @@ def _columns(points: Points) -> tuple[Sequence[float], Sequence[float]]:
 
 def _style(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=9, color=INK, loc="left")
-    axes.tick_params(labelsize=8, colors=INK, length=0)
+    axes.tick_params(which="both", labelsize=8, colors=INK, length=0)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for name, spine in axes.spines.items():

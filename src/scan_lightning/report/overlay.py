@@ -32,7 +32,7 @@ SCALE = matplotlib.colormaps["viridis"]  # reads the same to the colour-blind an
 PAPER, INK, FAINT = "#ffffff", "#1a1c20", "#8a8f98"
 RELEVANCE = "#0072b2"
 CANVAS = (38, 42, 50)  # stands in for a picture that is not there
-DIM = 0.30  # brightness of what has no weight
+DIM = 0.38  # brightness of what has no weight
 _PANEL = 1.29  # inches, the longer side of a picture
 _WIDTH = 7.2  # inches: two columns of a journal, a page of a report
 _LONGEST = 512  # pixels of a picture inside the figure
@@ -93,7 +93,7 @@ def attention_figure(explained: Explained, *, picture: Image.Image | None = None
 
 
 def save_figure(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("pdf", "png")) -> list[Path]:
-    """Writes a figure as `STEM.pdf` (vectors) and `STEM.png` (200 dots an inch).
+    """Writes a figure as `STEM.pdf` (vectors) and `STEM.png` (200 dots an inch), each whole or not at all.
 
     Args:
         figure: What is written.
@@ -106,10 +106,15 @@ def save_figure(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("pdf", "p
     paths = []
     for kind in kinds:
         path = stem.with_name(f"{stem.name}.{kind}")
+        unfinished = path.with_name(f".{path.name}.partial")
         # No date inside: the same figure is the same file.
         metadata = {"CreationDate": None} if kind == "pdf" else {}
-        with matplotlib.rc_context({"pdf.fonttype": 42}):
-            figure.savefig(path, dpi=200, metadata=metadata)
+        try:
+            with matplotlib.rc_context({"pdf.fonttype": 42}):
+                figure.savefig(unfinished, format=kind, dpi=200, metadata=metadata)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
         paths.append(path)
     return paths
 
@@ -200,7 +205,8 @@ def _draw_word(
             _frame(axes, box, fill=True, fc=SCALE(share), ec="none", alpha=0.15 + 0.75 * share)
         _frame(axes, box, ec=SCALE(share), lw=0.4 + 1.6 * share, alpha=0.35 + 0.65 * share)
     if explained.direction == "t2i":
-        _draw_relevance(figure, axes, float(explained.relevance[number]))
+        longest = max(float(explained.relevance.max()), 1e-6)
+        _draw_relevance(figure, axes, float(explained.relevance[number]), longest)
     else:
         label = f"strongest {weights.max():.2f}"
         axes.set_xlabel(label, fontsize=6.5, color=FAINT, labelpad=2)
@@ -219,8 +225,8 @@ def _lit(base: Array, explained: Explained, shares: Array) -> Array:
     return lit.astype(np.uint8)
 
 
-def _draw_relevance(figure: Figure, axes: Axes, relevance: float) -> None:
-    """A bar from 0 to 1 below the panel, with the number."""
+def _draw_relevance(figure: Figure, axes: Axes, relevance: float, longest: float) -> None:
+    """A bar from 0 to the figure's largest relevance below the panel, with the number."""
     inch = 1 / figure.get_figheight()
     panel = axes.get_position()
     bar = figure.add_axes((panel.x0, panel.y0 - 0.135 * inch, panel.width, 0.07 * inch))
@@ -228,7 +234,7 @@ def _draw_relevance(figure: Figure, axes: Axes, relevance: float) -> None:
     bar.set_xlim(0, 1)
     bar.set_ylim(0, 1)
     start = 0.44 / (panel.width * figure.get_figwidth())  # behind the number
-    for reach, color in ((1.0, "#e6e8ec"), (float(np.clip(relevance, 0, 1)), RELEVANCE)):
+    for reach, color in ((1.0, "#e6e8ec"), (float(np.clip(relevance / longest, 0, 1)), RELEVANCE)):
         bar.add_patch(Rectangle((start, 0.15), (1 - start) * reach, 0.7, fc=color, ec="none"))
     bar.text(0.0, 0.5, f"R {relevance:.2f}", fontsize=7, color=INK, va="center")
 
@@ -241,6 +247,10 @@ def _draw_scales(figure: Figure, layout: _Layout, explained: Explained, heat: No
     if explained.direction == "i2t":
         bar = layout.box(figure, layout.margin + 1.75, top, 1.1, 0.08)
         _scale(figure, bar, Normalize(0.0, 1.0), "relevance R of a region")
+    else:
+        legend = "bar: relevance R of a word,\ncosine with what it looks at"
+        x, y = (layout.margin + 1.75) / layout.size[0], 1 - (top + 0.02) / layout.size[1]
+        figure.text(x, y, legend, fontsize=6.5, color=FAINT, va="center", linespacing=1.3)
 
 
 def _scale(figure: Figure, axes: Axes, heat: Normalize, label: str) -> None:

@@ -68,11 +68,14 @@ def retrieval_sheet(sentence: str, found: Sequence[Found], *, rank: int, total: 
         axes.axis("off")
         centre = (_MARGIN + number * (side + _GAP) + side / 2) / _WIDTH
         label = f"{number + 1}   {item.score:.2f}" + ("   right" if item.right else "")
-        style = {"color": RIGHT, "weight": "bold"} if item.right else {"color": INK, "weight": "normal"}
-        figure.text(centre, 0.24 / height, label, fontsize=8, ha="center", va="top", **style)
+        color, weight = (RIGHT, "bold") if item.right else (INK, "normal")
+        place = (centre, 0.24 / height)
+        figure.text(*place, label, fontsize=8, ha="center", va="top", color=color, weight=weight)
     return figure
 
 
 def _frame(x: float, y: float, wide: float, high: float, height: float) -> Rectangle:
     corner = ((x - _FRAME) / _WIDTH, (y - _FRAME) / height)
-    return Rectangle(corner, (wide + 2 * _FRAME) / _WIDTH, (high + 2 * _FRAME) / height, fc=RIGHT, ec="none")
+    return Rectangle(
+        corner, (wide + 2 * _FRAME) / _WIDTH, (high + 2 * _FRAME) / height, fc=RIGHT, ec="none", zorder=-1
+    )
