@@ -151,7 +151,8 @@ class BlockLoader(Generic[Batch]):
         self.dataset, self.world = dataset, world
         size = len(dataset)
         self.blocks = [range(start, min(start + block, size)) for start in range(0, size, block)]
-        self.mine = self.blocks[rank::world]
+        # Without a block of its own a process gets an empty one: Lightning refuses a loader of no batches.
+        self.mine = self.blocks[rank::world] or [range(0)]
         self._loader = _loader(dataset, [list(items) for items in self.mine], workers, pin)
 
     def __len__(self) -> int:

@@ -19,6 +19,7 @@ from scan_lightning.retrieval.ranks import Ranks, Top
 
 FILE = "ranks.npz"
 VERSION = 1
+TOP_K = 10  # items of each query that are kept, at most
 TOP = ("i2t", "i2t_scores", "t2i", "t2i_scores")
 
 
@@ -55,7 +56,7 @@ def pack_queries(queries: Queries) -> bytes:
         "captions": _text(queries.captions),
     }
     if ranks.top is not None:
-        arrays |= {f"top_{name}": getattr(ranks.top, name) for name in TOP}
+        arrays |= {f"top_{name}": getattr(ranks.top, name)[:, :TOP_K] for name in TOP}
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     return file.getvalue()

@@ -210,13 +210,13 @@ def _spans(item_bytes: list[torch.Tensor], start: int, stop: int, limit: int, lo
     one item each, whatever its size).
     """
     spans = []
-    columns = torch.stack(item_bytes).T.tolist()
+    sizes = torch.stack([column[start:stop] for column in item_bytes], 1).tolist()
     first, widest = start, [0] * len(item_bytes)
-    for item in range(start, stop):
-        wider = [max(pair) for pair in zip(widest, columns[item], strict=True)]
+    for item, own in enumerate(sizes, start):
+        wider = [max(pair) for pair in zip(widest, own, strict=True)]
         if item > first and (item - first == longest or (item + 1 - first) * sum(wider) > limit):
             spans.append((first, item))
-            first, wider = item, columns[item]
+            first, wider = item, own
         widest = wider
     return [*spans, (first, stop)]
 

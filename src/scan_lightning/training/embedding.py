@@ -29,10 +29,10 @@ class SplitEmbeddings:
     """
 
     def __init__(self, loader: BlockLoader[Any], dim: int, device: torch.device, folder: Path) -> None:
-        self._loader = loader
+        self._loader, self._device = loader, device
         counts = torch.from_numpy(loader.dataset.counts)
         size = int(counts.sum()) * dim * 4
-        place, file_folder = _place(size, device, folder)
+        place, file_folder = _place(size * loader.world, device, folder)
         self.embeddings = Embeddings.allocate(counts, dim, device=place, folder=file_folder)
 
     def put(self, block: int, padded: Tensor) -> None:
@@ -46,16 +46,24 @@ class SplitEmbeddings:
             offsets = self.embeddings.offsets
             for block, items in enumerate(self._loader.blocks):
                 rows = self.embeddings.packed[int(offsets[items.start]) : int(offsets[items.stop])]
-                dist.broadcast(rows, src=block % self._loader.world)
+                sent = rows.to(self._device)  # on GPUs only what lies there can be sent
+                dist.broadcast(sent, src=block % self._loader.world)
+                rows.copy_(sent)
         return self.embeddings
 
 
 def _place(size: int, device: torch.device, folder: Path) -> tuple[torch.device, Path | None]:
-    """Return where `size` bytes go: the GPU when they leave it most of its memory, memory, or a file."""
+    """Return where embeddings go: the GPU when they leave it most of its memory, memory, or a file.
+
+    Args:
+        size: bytes of one side of the split, in all processes, which may share a machine; the other side is
+            about as large.
+        device: where they are computed.
+        folder: of the file.
+    """
     if device.type == "cuda" and size <= torch.cuda.get_device_properties(device).total_memory // 4:
         return device, None
-    cpu = torch.device("cpu")
-    return cpu, folder if size > _physical_memory() // 2 else None
+    return torch.device("cpu"), folder if size > _physical_memory() // 4 else None
 
 
 def _physical_memory() -> int:

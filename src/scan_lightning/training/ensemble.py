@@ -13,7 +13,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import yaml
-from rich.console import Console
 from torch import Tensor, nn
 
 from scan_lightning.config import EnsembleConfig, plain
@@ -22,14 +21,13 @@ from scan_lightning.data.datamodule import PairData
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import load
 from scan_lightning.model.trained import TrainedModel
-from scan_lightning.report.tables import recall_table
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.score import Member, rank_members
 from scan_lightning.retrieval.tiles import Share
 from scan_lightning.training.embedding import SplitEmbeddings
 from scan_lightning.training.encoding_progress import EncodingProgress
 from scan_lightning.training.files import write_text
-from scan_lightning.training.outcome import TOP_K, OutcomeWriter
+from scan_lightning.training.outcome import OutcomeWriter, depth, print_outcome
 from scan_lightning.training.record import RunRecord
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
 
@@ -58,7 +56,8 @@ def evaluate_ensemble(config: EnsembleConfig, run_dir: Path) -> dict[str, Any]:
         )
     members = [load(path) for path in config.checkpoints]
     data = EnsembleData(config, members)
-    module = EnsembleModule(members, weights, config.folds)
+    top_k = depth(data.store, str(config.split), config.folds)
+    module = EnsembleModule(members, weights, config.folds, top_k)
     record = RunRecord("ensemble", config, run_dir)
     with lightning_run():
         writer = OutcomeWriter(run_dir, data.store, str(config.split))
@@ -68,9 +67,7 @@ def evaluate_ensemble(config: EnsembleConfig, run_dir: Path) -> dict[str, Any]:
     if is_main_process():
         write_text(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
         record.end("done", checkpoints=list(config.checkpoints), data=str(data.store.path))
-        console = Console(highlight=False, soft_wrap=True)
-        console.print(recall_table(results))
-        console.print(f"results.json, results.csv and ranks.npz are in {run_dir}")
+        print_outcome(results, run_dir)
     return results
 
 
@@ -87,6 +84,7 @@ class EnsembleData(pl.LightningDataModule):
 
     def __init__(self, config: EnsembleConfig, members: Sequence[TrainedModel]) -> None:
         super().__init__()
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # more processes than blocks
         self.parts = [
             PairData(
                 config.data.path,
@@ -125,17 +123,20 @@ class EnsembleModule(pl.LightningModule):
         members: the models.
         weights: of each in the average.
         folds: how many folds to rank within.
+        top_k: how many of the best items of each query to keep.
 
     Attributes:
         ranks: of the validation.
     """
 
-    def __init__(self, members: Sequence[TrainedModel], weights: Sequence[float], folds: int) -> None:
+    def __init__(
+        self, members: Sequence[TrainedModel], weights: Sequence[float], folds: int, top_k: int
+    ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(member.network for member in members)
         self.rules = [member.rule for member in members]
         self.dims = [member.config.model.embed_size for member in members]
-        self.weights, self.folds = list(weights), folds
+        self.weights, self.folds, self.top_k = list(weights), folds, top_k
         self.ranks: Ranks | None = None
         self._images: list[SplitEmbeddings] = []
         self._captions: list[SplitEmbeddings] = []
@@ -177,7 +178,7 @@ class EnsembleModule(pl.LightningModule):
             gold,
             folds=self.folds,
             progress=self.global_rank == 0,
-            top_k=TOP_K,
+            top_k=self.top_k,
             device=self.device,
             share=Share(self.global_rank, self.trainer.world_size, self._sum_over_ranks),
         )

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
 from scan_lightning.config import EvaluateConfig, plain
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import load
-from scan_lightning.report.tables import recall_table
 from scan_lightning.training.encoding_progress import EncodingProgress
 from scan_lightning.training.files import write_text
 from scan_lightning.training.module import ScanModule
-from scan_lightning.training.outcome import OutcomeWriter
+from scan_lightning.training.outcome import OutcomeWriter, depth, print_outcome
 from scan_lightning.training.record import RunRecord
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
 
@@ -53,6 +51,7 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
         )
     module = ScanModule(trained.config, trained.network, trained.vocabulary, trained.tokenizer_name)
     module.folds = config.folds
+    module.top_k = depth(data.store, data.validation, config.folds)
     record = RunRecord("evaluate", config, run_dir)
     with lightning_run():
         writer = OutcomeWriter(run_dir, data.store, data.validation)
@@ -62,7 +61,5 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
     if is_main_process():
         write_text(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
         record.end("done", checkpoint=config.checkpoint, data=str(data.store.path))
-        console = Console(highlight=False, soft_wrap=True)
-        console.print(recall_table(results))
-        console.print(f"results.json, results.csv and ranks.npz are in {run_dir}")
+        print_outcome(results, run_dir)
     return results

@@ -15,12 +15,12 @@ from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.data.text import Vocabulary
 from scan_lightning.model.checkpoint import KEY, payload
 from scan_lightning.model.scan import ScanModel, build_rule
+from scan_lightning.retrieval.queries import TOP_K
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.score import rank_split
 from scan_lightning.similarity import triplet_loss
 from scan_lightning.training.embedding import SplitEmbeddings
-from scan_lightning.training.outcome import TOP_K
 
 
 class ScanModule(pl.LightningModule):
@@ -36,6 +36,7 @@ class ScanModule(pl.LightningModule):
         metrics: of the last validation.
         ranks: of the last validation; by `evaluate`, with the best items of each query.
         folds: how many folds the next validation ranks within.
+        top_k: how many of the best items of each query are kept, when they are kept.
         keep_top: whether the next validation of a training run keeps the best items of each query too.
         step_values: learning rate and gradient norm of the last step.
     """
@@ -50,6 +51,7 @@ class ScanModule(pl.LightningModule):
         self.metrics: RetrievalMetrics | None = None
         self.ranks: Ranks | None = None
         self.folds = 1
+        self.top_k = TOP_K
         self.keep_top = False
         self.step_values: dict[str, float | Tensor] = {}
         self._split: list[SplitEmbeddings] = []
@@ -99,7 +101,7 @@ class ScanModule(pl.LightningModule):
             self.rule,
             folds=self.folds,
             progress=evaluating and self.global_rank == 0,
-            top_k=TOP_K if evaluating or self.keep_top else 0,
+            top_k=self.top_k if evaluating or self.keep_top else 0,
             device=self.device,
             rank=self.global_rank,
             world_size=self.trainer.world_size,

@@ -7,16 +7,17 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+from rich.console import Console
 
 from scan_lightning.data.store import Store
-from scan_lightning.retrieval.queries import FILE, Queries, pack_queries
+from scan_lightning.report.tables import recall_table
+from scan_lightning.retrieval.coco import DEPTH, coco_metrics, is_coco_test
+from scan_lightning.retrieval.queries import FILE, TOP_K, Queries, pack_queries
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.statistics import intervals
 from scan_lightning.training.files import write_whole
 from scan_lightning.training.results import results_of, write_results
-
-TOP_K = 10  # items of each query that ranks.npz keeps
 
 
 class OutcomeWriter(pl.Callback):
@@ -40,14 +41,36 @@ class OutcomeWriter(pl.Callback):
             assert isinstance(ranks, Ranks)
             queries = store_queries(self.store, self.split, ranks)
             write_whole(self.run_dir / FILE, lambda file: _write(file, pack_queries(queries)))
-            write_results(self.run_dir, outcome(ranks, self.split))
+            write_results(self.run_dir, outcome(queries))
 
 
-def outcome(ranks: Ranks, split: str) -> dict[str, Any]:
-    """Return the content of results.json: recalls, and under `interval` their 95 % bootstrap intervals."""
+def outcome(queries: Queries) -> dict[str, Any]:
+    """Return the content of results.json.
+
+    Beside the recalls: `interval`, their 95 % bootstrap intervals; `coco`, what ECCV Caption and CxC say, for
+    COCO's test images where the package with their annotations is installed.
+    """
+    ranks = queries.ranks
     figures = RetrievalMetrics.from_ranks(ranks).as_dict()
-    results = results_of(figures, split=split, images=ranks.image_count, captions=len(ranks.t2i))
-    return {**results, "interval": intervals(ranks)}
+    results = results_of(figures, split=queries.split, images=ranks.image_count, captions=len(ranks.t2i))
+    results["interval"] = intervals(ranks)
+    beyond = coco_metrics(queries)
+    return results if beyond is None else {**results, "coco": beyond}
+
+
+def depth(store: Store, split: str, folds: int) -> int:
+    """Return how many of the best items of each query an evaluation has to find."""
+    whole = folds == 1 and is_coco_test([store.image_id(int(row)) for row in store.image_rows(split)])
+    return DEPTH if whole else TOP_K
+
+
+def print_outcome(results: dict[str, Any], run_dir: Path) -> None:
+    """Print the recall table, the figures for COCO when there are any, and where the files are."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(recall_table(results))
+    for name, sides in results.get("coco", {}).items():
+        console.print(f"{name}: image to text {sides['i2t']:.1f}, text to image {sides['t2i']:.1f}")
+    console.print(f"results.json, results.csv and ranks.npz are in {run_dir}")
 
 
 def store_queries(store: Store, split: str, ranks: Ranks) -> Queries:
