@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scan_lightning.data.format import FEATURE_DTYPES
 
-HELP = "build stores from foreign layouts, check them, look into them"
+HELP = "build, check and show the store a data set is read from"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
