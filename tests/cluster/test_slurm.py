@@ -119,7 +119,8 @@ def test_a_sweep_runs_as_jobs_and_one_queued_again_goes_on_where_it_was(
     for folder in folders:
         assert (folder / "results.json").exists(), printed
         assert steps_in(folder) == list(range(1, STEPS + 1)), "a gap or a double in the series"
-        assert folder.name in printed  # the table over all jobs
+    with (tmp_path / "sweep" / "sweep.csv").open() as file:
+        assert [row["seed"] for row in csv.DictReader(file)] == ["0", "1", "2", "3"]
 
     alone = tmp_path / "alone"
     words = ["train", f"data.path={store}", *SMALL, "seed=2", f"run_dir={alone}"]

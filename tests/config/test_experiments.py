@@ -38,7 +38,7 @@ def composed(name: str, *overrides: str) -> TrainConfig:
 
 
 def test_the_list_is_complete() -> None:
-    assert group_options("experiment") == sorted(EXPERIMENTS)
+    assert group_options("experiment") == sorted([*EXPERIMENTS, "demo_scenes"])
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

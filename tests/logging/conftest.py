@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +24,23 @@ TINY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def no_wandb_account(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_DIR", "WANDB_PROJECT"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.fixture(autouse=True, scope="session")
+def no_wandb_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Once for all tests: wandb warns of an environment that changes after its first run."""
     home: Path = tmp_path_factory.mktemp("home")
-    monkeypatch.setenv("NETRC", str(home / "netrc"))
-    for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"):
-        monkeypatch.setenv(name, str(home / name.lower()))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (
+            "WANDB_API_KEY",
+            "WANDB_MODE",
+            "WANDB_IDENTITY_TOKEN_FILE",
+            "WANDB_DIR",
+            "WANDB_PROJECT",
+        ):
+            patch.delenv(name, raising=False)
+        patch.setenv("NETRC", str(home / "netrc"))
+        for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"):
+            patch.setenv(name, str(home / name.lower()))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -17,6 +19,7 @@ from scan_lightning import cli
 from scan_lightning.data import progress as data_progress
 from scan_lightning.quiet import VARIABLE, quiet
 from scan_lightning.training import progress
+from scan_lightning.training.module import ScanModule
 
 Train = Callable[..., int]
 
@@ -67,7 +70,7 @@ def test_quiet_leaves_the_results_alone(
 
     assert evaluate(monkeypatch, tiny_store, tmp_path / "run") == 0
     lines = capfd.readouterr().err.splitlines()
-    assert any(re.match(r"encoding: 24 of 24 items, \d+ items/s, 0 s left", line) for line in lines)
+    assert any(re.match(r"encoding: 24 of 24 items, [\d,.]+ items/s, 0 s left", line) for line in lines)
     assert any(re.match(r"ranking: 128 of 128 pairs", line) for line in lines)
 
 
@@ -87,9 +90,16 @@ def test_terminal_shows_rate_time_left_loss_and_rsum(
     terminal = partial(Console, file=screen, force_terminal=True, width=160)
     monkeypatch.setattr(progress, "Console", lambda **options: terminal(**{**options, "stderr": False}))
     monkeypatch.setattr(progress, "BAR_EVERY", 0.0)
+    step = ScanModule.training_step
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.25)  # the bar is drawn ten times a second
+        return step(*arguments)
+
+    monkeypatch.setattr(ScanModule, "training_step", slowly)
     assert train(f"run_dir={tmp_path}/run") == 0
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
-    bar = r"epoch 2 of 2 \S+ *\S* *4/4 \d:\d\d:\d\d [\d.]+ steps/s, loss \d+\.\d\d, last rsum \d+\.\d"
+    bar = r"epoch 2 of 2 ━\S+ [123]/4 [-\d]:\S\S:\S\S [\d.]+ steps/s, loss \d+\.\d\d, last rsum \d+\.\d"
     assert re.search(bar, shown), shown[-2000:]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -69,8 +70,16 @@ def read(path: Path) -> OfflineRun:
 
 
 def read_all(run_dir: Path) -> list[OfflineRun]:
-    """Every part of the run in `run_dir`, oldest first."""
-    return [read(path) for path in sorted((run_dir / "wandb").glob("offline-run-*/*.wandb"))]
+    """Every part of the run in `run_dir`, oldest first.
+
+    wandb writes from a process of its own, which may still be at it when the run has been finished.
+    """
+    deadline = time.monotonic() + 60
+    while True:
+        parts = [read(path) for path in sorted((run_dir / "wandb").glob("offline-run-*/*.wandb"))]
+        if time.monotonic() > deadline or all(part.exit_code is not None for part in parts):
+            return parts
+        time.sleep(0.1)
 
 
 def _put(target: dict[str, Any], item: Any) -> None:
@@ -82,7 +91,7 @@ def _put(target: dict[str, Any], item: Any) -> None:
 
 
 def _records(data: bytes) -> Iterator[Record]:
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b":W&B", b"")
     position, pending = FILE_HEADER, b""
     while position + RECORD_HEADER <= len(data):
         room = BLOCK - position % BLOCK
@@ -90,6 +99,8 @@ def _records(data: bytes) -> Iterator[Record]:
             position += room
             continue
         checksum, length, kind = struct.unpack_from("<IHB", data, position)
+        if position + RECORD_HEADER + length > len(data):
+            return
         piece = data[position + RECORD_HEADER : position + RECORD_HEADER + length]
         assert checksum == zlib.crc32(bytes([kind]) + piece)
         position += RECORD_HEADER + length

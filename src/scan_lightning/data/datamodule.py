@@ -52,6 +52,8 @@ class PairData(pl.LightningDataModule):
         validation: str = "val",
     ) -> None:
         super().__init__()
+        # More processes than blocks: some rank has none, and says so by an empty loader.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.store = Store(path)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.vocabulary = vocabulary or Vocabulary.from_counts(*self.store.lexicon, word_threshold)

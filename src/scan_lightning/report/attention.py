@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from scan_lightning.data.store import Store
-from scan_lightning.errors import ScanError
+from scan_lightning.data.text import UNK
+from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.report.overlay import Explained, attention_figure
 
@@ -46,6 +48,7 @@ def explain(model: TrainedModel, store: Store, image: int, sentence: str) -> Exp
     words = slice(1, len(tokens) - 1)  # between start and end
     if not tokens[words]:
         raise ScanError(f"the sentence {sentence!r} has no word; expected one such as 'a dog on a beach'")
+    _warn_unknown(model, tokens[words])
     direction = model.rule.direction
     by_word = weights.numpy() if direction == "t2i" else weights.numpy().T
     return Explained(
@@ -131,6 +134,15 @@ def file_stem(image_id: str, sentence: str) -> str:
     """A file name, without a suffix, that says what is in the file."""
     words = re.sub(r"[^a-z0-9]+", "-", sentence.lower()).strip("-")
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', Path(image_id).stem)}_{words[:60].rstrip('-') or 'sentence'}"
+
+
+def _warn_unknown(model: TrainedModel, words: list[str]) -> None:
+    unknown = [repr(word) for word in words if model.vocabulary.id(word) == UNK]
+    if unknown:
+        names = ", ".join(dict.fromkeys(unknown))
+        warnings.warn(
+            f"the model does not know {names}: all such words are one to it", ScanWarning, stacklevel=3
+        )
 
 
 def _geometry(store: Store, image: int) -> tuple[Array, tuple[int, int]]:

@@ -164,9 +164,12 @@ def score_block(
         else None
     )
     parts = []
-    for group in packed.groups:
-        scores_CWIR = scores_NIR[group.rows].view(group.captions, group.length, images, regions)
-        words_CWD = words_ND[group.rows].view(group.captions, group.length, dim)
+    sizes = [group.captions * group.length for group in packed.groups]  # split: its backward copies once
+    for group, scores_XIR, words_XD in zip(
+        packed.groups, torch.split(scores_NIR, sizes), torch.split(words_ND, sizes), strict=True
+    ):
+        scores_CWIR = scores_XIR.view(group.captions, group.length, images, regions)
+        words_CWD = words_XD.view(group.captions, group.length, dim)
         if rule.query == "word":
             parts.append(_words_ask(scores_CWIR, words_CWD, gram_IRR, real_IR, rule, group))
         else:

@@ -11,16 +11,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Group:
-    """Captions of one length: rows `start : start + captions * length` of a pack, one after another."""
+    """Captions of one length, laid one after another: `captions * length` rows of a pack."""
 
-    start: int
     captions: int
     length: int
-
-    @property
-    def rows(self) -> slice:
-        """The pack's rows that belong to this group."""
-        return slice(self.start, self.start + self.captions * self.length)
 
 
 @dataclass(frozen=True)
@@ -68,10 +62,9 @@ def pack(counts: Tensor, captions: Tensor) -> Pack:
     row_caption = captions.repeat_interleave(lengths)
     ends = lengths.cumsum(0)
     row_position = torch.arange(len(row_caption)) - (ends - lengths).repeat_interleave(lengths)
-    groups, start = [], 0
+    groups = []
     for length, size in zip(*_runs(lengths), strict=True):
-        groups.append(Group(start, size, length))
-        start += size * length
+        groups.append(Group(size, length))
     return Pack(captions, row_caption, row_position, tuple(groups))
 
 

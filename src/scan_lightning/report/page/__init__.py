@@ -1,0 +1,1 @@
+"""The files the report page is made of."""

@@ -1,0 +1,82 @@
+"use strict";
+// Small helpers: elements, numbers, colours. Text always enters by textContent, never as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+const VIRIDIS = [
+  [68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142],
+  [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37],
+];
+// Okabe and Ito's colours, told apart by the colour-blind; the first two also in grey.
+const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8f98"];
+
+function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  return fill(node, attributes, children);
+}
+
+function draw(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  return fill(node, attributes, children);
+}
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+function label(x, y, text, attributes = {}) {
+  return draw("text", { x, y, ...attributes }, String(text));
+}
+
+function viridis(share) {
+  const place = Math.min(Math.max(share, 0), 1) * (VIRIDIS.length - 1);
+  const low = Math.min(Math.floor(place), VIRIDIS.length - 2);
+  const mixed = VIRIDIS[low].map((value, i) => Math.round(value + (VIRIDIS[low + 1][i] - value) * (place - low)));
+  return `rgb(${mixed.join(",")})`;
+}
+
+// Black or white, whichever reads better on that colour.
+function inkOn(share) {
+  return share > 0.6 ? "#000000" : "#ffffff";
+}
+
+function series(index) {
+  return SERIES[index % SERIES.length];
+}
+
+function linear([low, high], [start, stop]) {
+  const span = high - low || 1;
+  return (value) => start + ((value - low) / span) * (stop - start);
+}
+
+// Round numbers between low and high, about `count` of them.
+function ticks(low, high, count) {
+  const span = high - low || 1;
+  const power = 10 ** Math.floor(Math.log10(span / count));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => span / size <= count) || span;
+  const found = [];
+  for (let value = Math.ceil(low / step) * step; value <= high + step / 1e6; value += step) found.push(value);
+  return found;
+}
+
+function short(value) {
+  return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(3)));
+}
+
+// Says something below a chart, to eyes and to screen readers.
+function noteBelow(parent) {
+  const note = make("p", { class: "note", "aria-live": "polite" });
+  parent.append(note);
+  return (text) => { note.textContent = text; };
+}
+
+// The same answer to pointer, finger and keyboard.
+function answer(node, on, off) {
+  node.addEventListener("pointerenter", (event) => { if (event.pointerType !== "touch") on(); });
+  node.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") off(); });
+  node.addEventListener("focus", on);
+  node.addEventListener("blur", off);
+}
