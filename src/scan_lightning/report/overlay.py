@@ -34,6 +34,7 @@ RELEVANCE = "#0072b2"
 CANVAS = (38, 42, 50)  # stands in for a picture that is not there
 DIM = 0.38  # brightness of what has no weight
 _PANEL = 1.29  # inches, the longer side of a picture
+_NARROWEST = 0.75  # inches: a slim picture is drawn higher, so that labels below it have room
 _WIDTH = 7.2  # inches: two columns of a journal, a page of a report
 _LONGEST = 512  # pixels of a picture inside the figure
 
@@ -75,19 +76,21 @@ def attention_figure(explained: Explained, *, picture: Image.Image | None = None
         A figure to hand to `save_figure`.
     """
     width, height = explained.size
-    scale = _PANEL / max(width, height)
+    scale = max(_PANEL / max(width, height), min(_NARROWEST / width, 2 * _PANEL / height))
     panel = (width * scale, height * scale)
     layout = _Layout(len(explained.words) + 1, panel, title)
     figure = Figure(figsize=layout.size, facecolor=PAPER)
     place = (layout.margin / layout.size[0], 1 - 0.1 / layout.size[1])
-    figure.text(*place, "\n".join(layout.title), fontsize=9, color=INK, va="top", linespacing=1.25)
+    title_text = "\n".join(layout.title)
+    figure.text(*place, title_text, fontsize=9, color=INK, va="top", linespacing=1.25, parse_math=False)
     base = _base(picture, explained.size)
     heat = Normalize(0.0, max(float(explained.weights.max()), 1e-6))
     _draw_regions(layout.axes(figure, 0), base, explained)
     for number, word in enumerate(explained.words):
         axes = layout.axes(figure, number + 1)
         _draw_word(figure, axes, base, explained, number, heat, picture is None)
-        fit_width(axes.set_title(word, fontsize=9, color=INK, pad=3, weight="bold"), panel[0] + 0.1)
+        label = axes.set_title(word, fontsize=9, color=INK, pad=3, weight="bold", parse_math=False)
+        fit_width(label, panel[0] + 0.08)
     _draw_scales(figure, layout, explained, heat)
     return figure
 
@@ -189,7 +192,7 @@ def _draw_regions(axes: Axes, base: Array, explained: Explained) -> None:
         _frame(axes, box, ec=INK, lw=1.7, alpha=0.45)
         _frame(axes, box, ec=color, lw=0.8)
     if explained.direction == "i2t":
-        axes.set_xlabel("frame: R of the region", fontsize=6.5, color=FAINT, labelpad=2)
+        _below(axes, "frame: R of the region")
 
 
 def _draw_word(
@@ -208,8 +211,12 @@ def _draw_word(
         longest = max(float(explained.relevance.max()), 1e-6)
         _draw_relevance(figure, axes, float(explained.relevance[number]), longest)
     else:
-        label = f"strongest {weights.max():.2f}"
-        axes.set_xlabel(label, fontsize=6.5, color=FAINT, labelpad=2)
+        _below(axes, f"strongest {weights.max():.2f}")
+
+
+def _below(axes: Axes, text: str) -> None:
+    label = axes.set_xlabel(text, fontsize=6.5, color=FAINT, labelpad=2)
+    fit_width(label, axes.get_position().width * axes.figure.get_figwidth() + 0.08)
 
 
 def _lit(base: Array, explained: Explained, shares: Array) -> Array:

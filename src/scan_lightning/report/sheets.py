@@ -51,7 +51,8 @@ def retrieval_sheet(sentence: str, found: Sequence[Found], *, rank: int, total: 
     height = header + tallest + 0.34
     figure = Figure(figsize=(_WIDTH, height), facecolor=PAPER)
     left, top = _MARGIN / _WIDTH, 1 - 0.12 / height
-    figure.text(left, top, "\n".join(lines), fontsize=11, color=INK, va="top", linespacing=1.25)
+    query = "\n".join(lines)
+    figure.text(left, top, query, fontsize=11, color=INK, va="top", linespacing=1.25, parse_math=False)
     verdict = f"the right picture is number {rank} of {total:,}"
     below = 1 - (0.12 + 0.2 * len(lines) + 0.06) / height
     figure.text(left, below, verdict, fontsize=8, color=RIGHT if rank == 1 else FAINT, va="top")

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
 POINTS_PER_INCH = 72.0
+_HINTING = 1.04  # on a screen letters snap to pixels, which makes some lines wider than their outline
 
 
 @cache
@@ -17,7 +18,7 @@ def text_width(text: str, points: float, weight: str = "normal") -> float:
     if not text.strip():
         return len(text) * points * 0.3 / POINTS_PER_INCH
     outline = TextPath((0, 0), text.replace("$", r"\$"), size=points, prop=FontProperties(weight=weight))
-    return float(outline.get_extents().width) / POINTS_PER_INCH
+    return float(outline.get_extents().width) * _HINTING / POINTS_PER_INCH
 
 
 def wrap(text: str, *, inches: float, points: float) -> list[str]:

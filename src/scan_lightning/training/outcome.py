@@ -42,6 +42,7 @@ class OutcomeWriter(pl.Callback):
             queries = store_queries(self.store, self.split, ranks)
             write_whole(self.run_dir / FILE, lambda file: _write(file, pack_queries(queries)))
             write_results(self.run_dir, outcome(queries))
+        trainer.strategy.barrier("written")  # every process reads the results next
 
 
 def outcome(queries: Queries) -> dict[str, Any]:
