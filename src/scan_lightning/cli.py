@@ -26,7 +26,7 @@ HYDRA_COMMANDS = {
     "ensemble": "recall of several models, their similarities averaged",
 }
 PLAIN_COMMANDS = {
-    "data": "build stores from foreign layouts, check them, look into them",
+    "data": "build, check and show the store a data set is read from",
     "attention": "draw what each word of a sentence looks at in an image",
     "compare": "two evaluated runs, query by query: differences with intervals, what changed most",
     "dashboard": "create the wandb workspace of a project: recall, training, attention, sweep",

@@ -148,11 +148,15 @@ def test_a_setting_without_effect_warns_and_runs(
 @pytest.mark.parametrize(
     "words",
     [
-        ["attention=t2i_lse", "attention.lse_scale=5"],
-        ["attention=t2i_summax"],
-        ["attention=i2t_mean", "trainer.max_epochs=2"],
-        ["loss.warmup_steps=10"],
-        ["logger=wandb", "logger.project=x"],
+        [
+            "attention=t2i_lse",
+            "attention.lse_scale=5",
+            "loss.warmup_steps=10",
+            "logger=wandb",
+            "logger.project=x",
+        ],
+        ["attention=t2i_summax", "trainer.max_epochs=2"],
+        ["attention=i2t_mean"],
     ],
 )
 def test_what_has_an_effect_does_not_warn(scan: Scan, training, words: list[str], recwarn) -> None:
