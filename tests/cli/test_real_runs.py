@@ -17,7 +17,7 @@ SMALL = [
     *("data.word_threshold=1",),
 ]
 RUN_FILES = {"config.yaml", "run.json", "metrics.csv", "results.json", "checkpoints"}
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # many processes start, each importing torch
 
 
 @pytest.fixture(scope="module")
