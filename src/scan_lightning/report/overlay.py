@@ -24,7 +24,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from scan_lightning.report.text import fit_width, wrap
+from scan_lightning.report.layout import Layout
+from scan_lightning.report.text import fit_width
 
 Array: TypeAlias = NDArray[Any]
 
@@ -33,9 +34,6 @@ PAPER, INK, FAINT = "#ffffff", "#1a1c20", "#8a8f98"
 RELEVANCE = "#0072b2"
 CANVAS = (38, 42, 50)  # stands in for a picture that is not there
 DIM = 0.38  # brightness of what has no weight
-_PANEL = 1.29  # inches, the longer side of a picture
-_NARROWEST = 0.75  # inches: a slim picture is drawn higher, so that labels below it have room
-_WIDTH = 7.2  # inches: two columns of a journal, a page of a report
 _LONGEST = 512  # pixels of a picture inside the figure
 
 
@@ -75,24 +73,14 @@ def attention_figure(explained: Explained, *, picture: Image.Image | None = None
     Returns:
         A figure to hand to `save_figure`.
     """
-    width, height = explained.size
-    scale = max(_PANEL / max(width, height), min(_NARROWEST / width, 2 * _PANEL / height))
-    panel = (width * scale, height * scale)
-    layout = _Layout(len(explained.words) + 1, panel, title)
-    figure = Figure(figsize=layout.size, facecolor=PAPER)
-    place = (layout.margin / layout.size[0], 1 - 0.1 / layout.size[1])
-    title_text = "\n".join(layout.title)
-    figure.text(*place, title_text, fontsize=9, color=INK, va="top", linespacing=1.25, parse_math=False)
-    base = _base(picture, explained.size)
-    heat = Normalize(0.0, max(float(explained.weights.max()), 1e-6))
-    _draw_regions(layout.axes(figure, 0), base, explained)
-    for number, word in enumerate(explained.words):
-        axes = layout.axes(figure, number + 1)
-        _draw_word(figure, axes, base, explained, number, heat, picture is None)
-        label = axes.set_title(word, fontsize=9, color=INK, pad=3, weight="bold", parse_math=False)
-        fit_width(label, panel[0] + 0.08)
-    _draw_scales(figure, layout, explained, heat)
-    return figure
+    layout = Layout(len(explained.words) + 1, explained.size, title)
+    painter = _Painter(explained, layout, picture)
+    painter.title()
+    painter.regions()
+    for number in range(len(explained.words)):
+        painter.word(number)
+    painter.scales()
+    return painter.figure
 
 
 def save_figure(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("pdf", "png")) -> list[Path]:
@@ -122,101 +110,116 @@ def save_figure(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("pdf", "p
     return paths
 
 
-class _Layout:
-    """Where things lie, in inches from the upper left corner."""
+class _Painter:
+    """Draws the parts of one figure."""
 
-    margin, gap, header, footer, scales = 0.12, 0.12, 0.2, 0.22, 0.44
+    def __init__(self, explained: Explained, layout: Layout, picture: Image.Image | None) -> None:
+        self.explained, self.layout, self.blank = explained, layout, picture is None
+        self.figure = Figure(figsize=layout.size, facecolor=PAPER)
+        self.base = _base(picture, explained.size)
+        self.heat = Normalize(0.0, max(float(explained.weights.max()), 1e-6))
 
-    def __init__(self, panels: int, panel: tuple[float, float], title: str) -> None:
-        self.panel = panel
-        fitting = max(1, int((_WIDTH - 2 * self.margin + self.gap) / (panel[0] + self.gap)))
-        rows = -(-panels // fitting)
-        self.columns = -(-panels // rows)  # rows of about the same length
-        width = max(2 * self.margin + self.columns * (panel[0] + self.gap) - self.gap, 3.4)
-        self.title = wrap(title, inches=width - 2 * self.margin, points=9)
-        self.top = 0.08 + len(self.title) * 0.17 + (0.06 if title else 0.0)
-        self.row = self.header + panel[1] + self.footer
-        self.size = (width, self.top + rows * self.row + self.scales)
+    def title(self) -> None:
+        """The title, broken into lines by the layout."""
+        x, y = self.layout.margin / self.layout.size[0], 1 - 0.1 / self.layout.size[1]
+        lines = "\n".join(self.layout.title)
+        self.figure.text(x, y, lines, fontsize=9, color=INK, va="top", linespacing=1.25, parse_math=False)
 
-    def axes(self, figure: Figure, number: int) -> Axes:
-        """The axes of a panel, counted row by row."""
-        row, column = divmod(number, self.columns)
-        left = self.margin + column * (self.panel[0] + self.gap)
-        top = self.top + row * self.row + self.header
-        return self.box(figure, left, top, *self.panel)
+    def regions(self) -> None:
+        """The first panel: every region, for i2t in the colour of its relevance."""
+        boxes = self.explained.boxes
+        axes = self._panel(0, self.base)
+        axes.set_title(f"{len(boxes)} region{'s' * (len(boxes) > 1)}", fontsize=8, color=FAINT, pad=3)
+        colors: list[Any] = ["white"] * len(boxes)
+        if self.explained.direction == "i2t":
+            colors = list(SCALE(np.clip(self.explained.relevance, 0.0, 1.0)))
+            self._below(axes, "frame: R of the region")
+        for box, color in zip(boxes, colors, strict=True):
+            _frame(axes, box, ec=INK, lw=1.7, alpha=0.45)
+            _frame(axes, box, ec=color, lw=0.8)
 
-    def box(self, figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-        """Axes at a place of the figure."""
-        x, y = self.size
-        return figure.add_axes((left / x, 1 - (top + height) / y, width / x, height / y))
+    def word(self, number: int) -> None:
+        """The panel of a word: regions by weight, and for t2i its relevance."""
+        weights = self.explained.weights[number]
+        shares = self.heat(weights)
+        axes = self._panel(number + 1, self.base if self.blank else _lit(self.base, self.explained, shares))
+        name = self.explained.words[number]
+        title = axes.set_title(name, fontsize=9, color=INK, pad=3, weight="bold", parse_math=False)
+        fit_width(title, self.layout.panel[0] + 0.08)
+        # The strongest region last, so that no frame hides its own.
+        for region in np.argsort(weights, kind="stable").tolist():
+            share, box = float(shares[region]), self.explained.boxes[region]
+            if self.blank:
+                _frame(axes, box, fill=True, fc=SCALE(share), ec="none", alpha=0.15 + 0.75 * share)
+            _frame(axes, box, ec=SCALE(share), lw=0.4 + 1.6 * share, alpha=0.35 + 0.65 * share)
+        if self.explained.direction == "t2i":
+            self._relevance(axes, number)
+        else:
+            self._below(axes, f"strongest {weights.max():.2f}")
+
+    def scales(self) -> None:
+        """What colours and bars mean, below the panels."""
+        top = self.layout.size[1] - self.layout.scales + 0.12
+        left, right = self.layout.margin + 0.04, self.layout.margin + 1.75
+        t2i = self.explained.direction == "t2i"
+        asks = "a word on a region" if t2i else "a region on a word"
+        self._scale(left, top, self.heat, f"weight of {asks}")
+        if t2i:
+            legend = "bar: relevance R of a word,\ncosine with what it looks at"
+            x, y = right / self.layout.size[0], 1 - (top + 0.02) / self.layout.size[1]
+            self.figure.text(x, y, legend, fontsize=6.5, color=FAINT, va="center", linespacing=1.3)
+        else:
+            self._scale(right, top, Normalize(0.0, 1.0), "relevance R of a region")
+
+    def _panel(self, number: int, pixels: Array) -> Axes:
+        """Axes in the coordinates of the boxes, with a picture and without ticks."""
+        axes = self.layout.axes(self.figure, number)
+        width, height = self.explained.size
+        axes.imshow(pixels, extent=(0, width, height, 0), interpolation="lanczos", aspect="auto")
+        axes.set_xlim(0, width)
+        axes.set_ylim(height, 0)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        return axes
+
+    def _below(self, axes: Axes, text: str) -> None:
+        label = axes.set_xlabel(text, fontsize=6.5, color=FAINT, labelpad=2)
+        fit_width(label, self.layout.panel[0] + 0.08)
+
+    def _relevance(self, axes: Axes, number: int) -> None:
+        """A bar from 0 to the figure's largest relevance below the panel, with the number."""
+        relevance = float(self.explained.relevance[number])
+        longest = max(float(self.explained.relevance.max()), 1e-6)
+        inch = 1 / self.layout.size[1]
+        panel = axes.get_position()
+        bar = self.figure.add_axes((panel.x0, panel.y0 - 0.135 * inch, panel.width, 0.07 * inch))
+        bar.axis("off")
+        bar.set_xlim(0, 1)
+        bar.set_ylim(0, 1)
+        start = 0.44 / self.layout.panel[0]  # behind the number
+        for reach, color in ((1.0, "#e6e8ec"), (float(np.clip(relevance / longest, 0, 1)), RELEVANCE)):
+            bar.add_patch(Rectangle((start, 0.15), (1 - start) * reach, 0.7, fc=color, ec="none"))
+        bar.text(0.0, 0.5, f"R {relevance:.2f}", fontsize=7, color=INK, va="center")
+
+    def _scale(self, left: float, top: float, heat: Normalize, label: str) -> None:
+        axes = self.layout.box(self.figure, left, top, 1.1, 0.08)
+        bar = self.figure.colorbar(ScalarMappable(heat, SCALE), cax=axes, orientation="horizontal")
+        bar.set_ticks([0.0, float(heat.vmax or 1.0)], labels=["0", f"{heat.vmax:.2f}"])
+        bar.outline.set_visible(False)
+        axes.tick_params(labelsize=6.5, length=0, pad=2, colors=INK)
+        axes.set_title(label, fontsize=6.5, color=FAINT, pad=2, loc="left")
 
 
 def _base(picture: Image.Image | None, size: tuple[int, int]) -> Array:
     """(height, width, 3) uint8, no longer than what a panel can show."""
-    shrink = min(1.0, _LONGEST / max(size)) if picture is None else _LONGEST / max(picture.size)
+    longest = max(size) if picture is None else max(picture.size)
+    shrink = min(1.0, _LONGEST / longest)
+    width, height = (max(1, round(side * shrink)) for side in (size if picture is None else picture.size))
     if picture is None:
-        shape = (max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink)), 3)
-        return np.broadcast_to(np.array(CANVAS, dtype=np.uint8), shape)
-    picture = picture.convert("RGB")
-    if shrink < 1:
-        picture = picture.resize(
-            (max(1, round(picture.width * shrink)), max(1, round(picture.height * shrink)))
-        )
-    return np.asarray(picture)
-
-
-def _show(axes: Axes, pixels: Array, size: tuple[int, int]) -> None:
-    """The picture in the coordinates of the boxes, without ticks."""
-    axes.imshow(pixels, extent=(0, size[0], size[1], 0), interpolation="lanczos", aspect="auto")
-    axes.set_xlim(0, size[0])
-    axes.set_ylim(size[1], 0)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _frame(axes: Axes, box: Array, **style: Any) -> None:
-    x1, y1, x2, y2 = box.tolist()
-    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **{"fill": False, **style}))
-
-
-def _draw_regions(axes: Axes, base: Array, explained: Explained) -> None:
-    _show(axes, base, explained.size)
-    word = "region" if len(explained.boxes) == 1 else "regions"
-    axes.set_title(f"{len(explained.boxes)} {word}", fontsize=8, color=FAINT, pad=3)
-    for number, box in enumerate(explained.boxes):
-        color: Any = "white"
-        if explained.direction == "i2t":
-            color = SCALE(float(np.clip(explained.relevance[number], 0.0, 1.0)))
-        _frame(axes, box, ec=INK, lw=1.7, alpha=0.45)
-        _frame(axes, box, ec=color, lw=0.8)
-    if explained.direction == "i2t":
-        _below(axes, "frame: R of the region")
-
-
-def _draw_word(
-    figure: Figure, axes: Axes, base: Array, explained: Explained, number: int, heat: Normalize, blank: bool
-) -> None:
-    weights = explained.weights[number]
-    _show(axes, base if blank else _lit(base, explained, heat(weights)), explained.size)
-    # The strongest region last, so that no frame hides its own.
-    for region in np.argsort(weights, kind="stable").tolist():
-        share = float(heat(weights[region]))
-        box = explained.boxes[region]
-        if blank:
-            _frame(axes, box, fill=True, fc=SCALE(share), ec="none", alpha=0.15 + 0.75 * share)
-        _frame(axes, box, ec=SCALE(share), lw=0.4 + 1.6 * share, alpha=0.35 + 0.65 * share)
-    if explained.direction == "t2i":
-        longest = max(float(explained.relevance.max()), 1e-6)
-        _draw_relevance(figure, axes, float(explained.relevance[number]), longest)
-    else:
-        _below(axes, f"strongest {weights.max():.2f}")
-
-
-def _below(axes: Axes, text: str) -> None:
-    label = axes.set_xlabel(text, fontsize=6.5, color=FAINT, labelpad=2)
-    fit_width(label, axes.get_position().width * axes.figure.get_figwidth() + 0.08)
+        return np.broadcast_to(np.array(CANVAS, dtype=np.uint8), (height, width, 3))
+    return np.asarray(picture.convert("RGB").resize((width, height)))
 
 
 def _lit(base: Array, explained: Explained, shares: Array) -> Array:
@@ -232,37 +235,6 @@ def _lit(base: Array, explained: Explained, shares: Array) -> Array:
     return lit.astype(np.uint8)
 
 
-def _draw_relevance(figure: Figure, axes: Axes, relevance: float, longest: float) -> None:
-    """A bar from 0 to the figure's largest relevance below the panel, with the number."""
-    inch = 1 / figure.get_figheight()
-    panel = axes.get_position()
-    bar = figure.add_axes((panel.x0, panel.y0 - 0.135 * inch, panel.width, 0.07 * inch))
-    bar.axis("off")
-    bar.set_xlim(0, 1)
-    bar.set_ylim(0, 1)
-    start = 0.44 / (panel.width * figure.get_figwidth())  # behind the number
-    for reach, color in ((1.0, "#e6e8ec"), (float(np.clip(relevance / longest, 0, 1)), RELEVANCE)):
-        bar.add_patch(Rectangle((start, 0.15), (1 - start) * reach, 0.7, fc=color, ec="none"))
-    bar.text(0.0, 0.5, f"R {relevance:.2f}", fontsize=7, color=INK, va="center")
-
-
-def _draw_scales(figure: Figure, layout: _Layout, explained: Explained, heat: Normalize) -> None:
-    top = layout.size[1] - layout.scales + 0.12
-    asks = "a word on a region" if explained.direction == "t2i" else "a region on a word"
-    bar = layout.box(figure, layout.margin + 0.04, top, 1.1, 0.08)
-    _scale(figure, bar, heat, f"weight of {asks}")
-    if explained.direction == "i2t":
-        bar = layout.box(figure, layout.margin + 1.75, top, 1.1, 0.08)
-        _scale(figure, bar, Normalize(0.0, 1.0), "relevance R of a region")
-    else:
-        legend = "bar: relevance R of a word,\ncosine with what it looks at"
-        x, y = (layout.margin + 1.75) / layout.size[0], 1 - (top + 0.02) / layout.size[1]
-        figure.text(x, y, legend, fontsize=6.5, color=FAINT, va="center", linespacing=1.3)
-
-
-def _scale(figure: Figure, axes: Axes, heat: Normalize, label: str) -> None:
-    bar = figure.colorbar(ScalarMappable(heat, SCALE), cax=axes, orientation="horizontal")
-    bar.set_ticks([0.0, float(heat.vmax or 1.0)], labels=["0", f"{heat.vmax:.2f}"])
-    bar.outline.set_visible(False)
-    axes.tick_params(labelsize=6.5, length=0, pad=2, colors=INK)
-    axes.set_title(label, fontsize=6.5, color=FAINT, pad=2, loc="left")
+def _frame(axes: Axes, box: Array, **style: Any) -> None:
+    x1, y1, x2, y2 = box.tolist()
+    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **{"fill": False, **style}))
