@@ -9,7 +9,7 @@ from store_help import make_records, write, write_release
 
 from scan_lightning.cli import main
 
-COMMANDS = ["build", "check", "show"]
+COMMANDS = ["build", "check", "show", "convert", "subset", "merge"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -7,7 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from scan_lightning.commands import data_derive
+from scan_lightning.commands.data_parsers import Subparsers, add_out, print_written, subcommand
 from scan_lightning.data.format import FEATURE_DTYPES
+from scan_lightning.data.layouts.registry import LAYOUTS
 
 HELP = "build, check and show the store a data set is read from"
 
@@ -18,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _configure_build(commands)
     _configure_check(commands)
     _configure_show(commands)
+    data_derive.configure(commands)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,50 +30,39 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def _subcommand(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, example: str
-) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=text.split("\n", maxsplit=1)[0],
-        description=text,
-        epilog=f"example:\n  scan-lightning data {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def _configure_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _subcommand(
+def _configure_build(commands: Subparsers) -> None:
+    parser = subcommand(
         commands,
         "build",
         "write a store from region features and captions\n\n"
-        "The store appears under its name only when it is complete and on the disk.",
+        "The store appears under its name only when it is complete and on the disk. Layouts:\n"
+        "  scan-release   {train,dev,test,testall}_ims.npy and _caps.txt, as released with SCAN\n"
+        "  bottom-up-tsv  *.tsv with base64 columns, one image a line\n"
+        "  npz-folder     one .npz an image\n"
+        "  hdf5-vqa       image_features, image_bb, pos_boxes in .hdf5\n"
+        "The last three take captions from Karpathy's dataset_*.json, or from {split}_ids.txt and _caps.txt.",
         "build --layout scan-release --root data/f30k_precomp --out f30k.h5",
     )
-    parser.add_argument(
-        "--layout", required=True, choices=["scan-release"], help="how the files are laid out"
-    )
+    parser.add_argument("--layout", required=True, choices=LAYOUTS, help="how the files are laid out")
     parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="the folder with the files")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.h5", help="the store to write")
+    parser.add_argument("--captions", type=Path, metavar="PATH", help="captions, when they are elsewhere")
     parser.add_argument(
         "--dtype",
         choices=FEATURE_DTYPES,
         default="float16",
         help="how features are stored (default: float16)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE.h5 when it exists")
+    add_out(parser)
     parser.set_defaults(data_command=_build)
 
 
 def _build(args: argparse.Namespace) -> int:
     from scan_lightning.data.atomic import refuse_existing
-    from scan_lightning.data.layouts.scan_release import open_scan_release
-    from scan_lightning.data.store import Store
+    from scan_lightning.data.layouts.registry import open_layout
     from scan_lightning.data.writer import write_store
 
-    start = time.monotonic()
     refuse_existing(args.out, args.overwrite)
-    source = open_scan_release(args.root)
+    source = open_layout(args.layout, args.root, args.captions)
     for note in source.notes:
         print(f"note: {note}")
     write_store(
@@ -82,18 +75,11 @@ def _build(args: argparse.Namespace) -> int:
         dtype=args.dtype,
         overwrite=args.overwrite,
     )
-    store = Store(args.out)
-    print(
-        f"{args.out}: {store.image_count:,} images, {store.caption_count:,} captions, {store.region_count:,} "
-        f"regions of {store.feature_dim} {store.feature_dtype}, {args.out.stat().st_size / 1e9:.2f} GB, "
-        f"{time.monotonic() - start:.0f} s"
-    )
-    print(f"next: scan-lightning data check {args.out}")
-    return 0
+    return print_written(args.out)
 
 
-def _configure_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _subcommand(
+def _configure_check(commands: Subparsers) -> None:
+    parser = subcommand(
         commands,
         "check",
         "verify everything a store claims\n\n"
@@ -142,8 +128,8 @@ def _examine(root: Path) -> int:
     return 2 if faulty else 0
 
 
-def _configure_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _subcommand(
+def _configure_show(commands: Subparsers) -> None:
+    parser = subcommand(
         commands, "show", "print what a store holds, with sample captions", "show f30k.h5 --samples 2"
     )
     parser.add_argument("path", type=Path, metavar="FILE.h5", help="the store")

@@ -1,0 +1,187 @@
+"""HDF5 dumps of region features as visual question answering code holds them.
+
+| what     | names                             | shapes                                                   |
+|----------|-----------------------------------|----------------------------------------------------------|
+| features | image_features, features          | (N, k, D); (N, D, k); or (R, D), all images' rows in one |
+| boxes    | image_bb, boxes                   | (N, k, 4); (N, 4, k); or (R, 4)                          |
+| rows     | pos_boxes; offsets                | (N, 2) first and last + 1; (N + 1,); needed with (R, D)  |
+| counts   | num_boxes                         | (N,) regions that are no padding                         |
+| ids      | ids, image_ids, image_id          | (N,) numbers or strings; else the file `NAME_ids.txt`    |
+| sizes    | image_w, image_h; widths, heights | (N,) pixels                                              |
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from scan_lightning.data.header import READ_FAULTS, first_line
+from scan_lightning.data.layouts.captions import read_captions
+from scan_lightning.data.layouts.join import Features, Found, join
+from scan_lightning.data.layouts.lines import iter_lines
+from scan_lightning.data.layouts.source import Source
+from scan_lightning.errors import ScanError
+
+FEATURES = ("image_features", "features")
+BOXES = ("image_bb", "boxes")
+IDS = ("ids", "image_ids", "image_id")
+WIDTH = ("image_w", "widths")
+HEIGHT = ("image_h", "heights")
+
+
+def open_hdf5_vqa(root: Path, captions: Path | None = None, *, progress: bool = True) -> Source:
+    """Find the files and join them with captions.
+
+    Args:
+        root: A folder with `.hdf5` or `.h5` files, or one file.
+        captions: Where the captions are (see `read_captions`), by default in the folder.
+        progress: Unused: only the small arrays are read here.
+
+    Raises:
+        ScanError: no file, one that cannot be what it should be, or captions that do not fit.
+    """
+    del progress
+    files = [root] if root.is_file() else sorted({*root.glob("*.hdf5"), *root.glob("*.h5")})
+    if not files:
+        raise ScanError(f"{root}: holds no .hdf5 or .h5 file. Give the folder with them as --root.")
+    index = read_captions(captions or (root.parent if root.is_file() else root))
+    dumps = [_Dump(file) for file in files]
+    for dump in dumps[1:]:
+        if dump.width != dumps[0].width:
+            raise ScanError(
+                f"{dump.path}: features are {dump.width} wide, those of {dumps[0].path.name} "
+                f"{dumps[0].width}. All files need the same width."
+            )
+    found = [image for dump in dumps for image in dump.found()]
+    return join("hdf5-vqa", root, found, dumps[0].width, index)
+
+
+class _Dump:
+    """One open file and how its rows are laid out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.file = h5py.File(path, "r")
+        except OSError as error:
+            raise ScanError(f"{path}: is not an HDF5 file or is cut short ({first_line(error)}).") from error
+        features = self._dataset(FEATURES)
+        if features is None:
+            raise ScanError(
+                f"{path}: holds {', '.join(self.file) or 'nothing'}; expected features under one of "
+                f"{', '.join(FEATURES)}."
+            )
+        if features.ndim not in (2, 3) or features.dtype.kind != "f" or 0 in features.shape:
+            raise ScanError(
+                f"{path}: {features.name} is {features.dtype} {features.shape}; expected floats (images, "
+                "regions, width), or (all regions, width) with pos_boxes or offsets."
+            )
+        self.features, self.boxes = features, self._dataset(BOXES)
+        self.turned = self._turned()
+        self.width = int(features.shape[1] if self.turned else features.shape[-1])
+        self.starts, self.counts = self._rows()
+        self.ids = self._ids()
+        self.sizes = [self._numbers(names) for names in (WIDTH, HEIGHT)]
+
+    def found(self) -> list[Found]:
+        """The images of the file."""
+        return [
+            Found(image_id, f"{self.path}: row {row}", int(self.counts[row]), partial(self.read, row))
+            for row, image_id in enumerate(self.ids)
+        ]
+
+    def read(self, row: int) -> Features:
+        """One image."""
+        try:
+            features = self._slice(self.features, row)
+            boxes = None if self.boxes is None else self._slice(self.boxes, row)
+        except READ_FAULTS as error:
+            raise ScanError(f"{self.path}: row {row} cannot be read ({first_line(error)}).") from error
+        width, height = (0 if values is None else int(values[row]) for values in self.sizes)
+        return Features(features, boxes, width, height)
+
+    def _slice(self, dataset: h5py.Dataset, row: int) -> np.ndarray:
+        start, count = int(self.starts[row]), int(self.counts[row])
+        if dataset.ndim == 2:
+            return np.asarray(dataset[start : start + count])
+        rows = np.asarray(dataset[row])
+        return (rows.T if self.turned else rows)[:count]
+
+    def _turned(self) -> bool:
+        """Whether an image's features are (D, k): its boxes then are (4, k)."""
+        boxes, features = self.boxes, self.features
+        if boxes is None or boxes.shape == (*features.shape[:-1], 4):
+            return False
+        if features.ndim == 3 and boxes.shape == (len(features), 4, features.shape[2]):
+            return True
+        raise ScanError(
+            f"{self.path}: {boxes.name} is {boxes.shape}, which does not fit {features.name} "
+            f"{features.shape}."
+        )
+
+    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """First row and number of regions of each image."""
+        if self.features.ndim == 3:
+            images, regions = len(self.features), self.features.shape[2 if self.turned else 1]
+            counts = self._numbers(("num_boxes",))
+            counts = np.full(images, regions) if counts is None else counts
+            starts, limit = np.zeros(images, dtype=np.int64), regions
+        else:
+            pairs, offsets = self._numbers(("pos_boxes",)), self._numbers(("offsets",))
+            if pairs is not None and pairs.ndim == 2 and pairs.shape[1] == 2:
+                starts, counts = pairs[:, 0], pairs[:, 1] - pairs[:, 0]
+            elif offsets is not None and offsets.ndim == 1 and len(offsets) > 1:
+                starts, counts = offsets[:-1], np.diff(offsets)
+            else:
+                raise ScanError(
+                    f"{self.path}: {self.features.name} is {self.features.shape}, so it needs pos_boxes "
+                    "(images, 2) or offsets (images + 1,) to tell which rows belong to which image."
+                )
+            images, limit = len(starts), len(self.features)
+        if len(counts) != images:
+            raise ScanError(f"{self.path}: num_boxes has {len(counts):,} rows for {images:,} images.")
+        bad = (counts < 1) | (starts < 0) | (starts + counts > limit)
+        if bad.any():
+            raise ScanError(
+                f"{self.path}: the rows of image {int(bad.argmax())} ({int(bad.sum())} in all) lie outside "
+                f"the {limit:,} there are, or it has none."
+            )
+        return starts, counts
+
+    def _ids(self) -> list[str]:
+        dataset = self._dataset(IDS)
+        beside = self.path.with_name(f"{self.path.stem}_ids.txt")
+        if dataset is not None:
+            values = dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+            ids = [str(value) for value in values.reshape(-1).tolist()]
+        elif beside.exists():
+            ids = list(iter_lines(beside))
+        else:
+            raise ScanError(
+                f"{self.path}: holds no ids ({', '.join(IDS)}). Write them to {beside.name}, one a line in "
+                "the order of the rows. A pickled imgid2idx is never read: it could run any code; if you "
+                "trust yours, sort its keys by their values and print them."
+            )
+        if len(ids) != len(self.starts):
+            raise ScanError(f"{self.path}: has {len(ids):,} ids for {len(self.starts):,} images.")
+        return ids
+
+    def _numbers(self, names: tuple[str, ...]) -> np.ndarray | None:
+        dataset = self._dataset(names)
+        if dataset is None:
+            return None
+        if dataset.dtype.kind not in "iuf" or (dataset.ndim > 0 and len(dataset) == 0):
+            raise ScanError(
+                f"{self.path}: {dataset.name} is {dataset.dtype} {dataset.shape}; expected numbers."
+            )
+        values = np.asarray(dataset[:]).astype(np.int64)
+        return values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
+
+    def _dataset(self, names: tuple[str, ...]) -> h5py.Dataset | None:
+        for name in names:
+            if isinstance(self.file.get(name), h5py.Dataset):
+                return self.file[name]
+        return None
