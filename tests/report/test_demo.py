@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from scan_lightning.cli import main
+from scan_lightning.commands.demo import _prepare
 from scan_lightning.data.store import Store
 
 
@@ -44,14 +46,10 @@ def test_demo_end_to_end_and_again_into_the_same_folder(tmp_path: Path, capsys) 
     assert Store(out / "scenes.h5").splits == {"train": 1500, "val": 200, "test": 200}
 
     command = printed.out.strip().splitlines()[-1].removeprefix("try next: scan-lightning ")
-    import shlex
-
     assert main(shlex.split(command)) == 0
 
     # Again, shorter: the folder of an earlier demo is replaced.
     (out / "attention_99.png").write_bytes(b"old")
-    from scan_lightning.commands.demo import _prepare
-
     _prepare(out)
     assert [path.name for path in out.iterdir()] == [".scan-lightning-demo"]
 

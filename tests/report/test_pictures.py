@@ -83,7 +83,7 @@ def test_sheet_frames_the_right_picture_only() -> None:
 
 def test_sheet_says_where_a_missed_picture_is() -> None:
     found = [Found(Image.new("RGB", (50, 300)), 0.5, False)]
-    figure = retrieval_sheet("costs $5 or $6 " * 30, found, rank=77, total=200)
+    figure = retrieval_sheet("costs $5 or $6 " * 8, found, rank=77, total=200)
     FigureCanvasAgg(figure).draw()
     assert any("number 77 of 200" in text.get_text() for text in figure.texts)
     box = figure.axes[0].get_window_extent()

@@ -147,10 +147,10 @@ def _report(out: Path, results: dict[str, Any], seconds: float) -> None:
         ("scenes.h5, images/, train/, test/", "the data, the training run, the evaluation"),
     ):
         console.print(f"  {name:<36}{meaning}")
-    folder, image = shlex.quote(str(out)), "scene-test-00007.png"
+    folder, sentence = shlex.quote(str(out)), "'a red star next to a blue circle'"
     console.print(
         f"try next: scan-lightning attention {folder}/train/checkpoints/best.ckpt --data {folder}/scenes.h5 "
-        f"--images {folder}/images --image {image} --sentence 'a sentence of yours' --out {folder}/mine"
+        f"--images {folder}/images --image scene-test-00007.png --sentence {sentence} --out {folder}/mine"
     )
 
 
