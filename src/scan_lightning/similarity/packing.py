@@ -62,13 +62,6 @@ def pack(counts: Tensor, captions: Tensor) -> Pack:
     row_caption = captions.repeat_interleave(lengths)
     ends = lengths.cumsum(0)
     row_position = torch.arange(len(row_caption)) - (ends - lengths).repeat_interleave(lengths)
-    groups = []
-    for length, size in zip(*_runs(lengths), strict=True):
-        groups.append(Group(size, length))
-    return Pack(captions, row_caption, row_position, tuple(groups))
-
-
-def _runs(lengths: Tensor) -> tuple[list[int], list[int]]:
-    """Values of equal neighbours and how many there are of each."""
     values, sizes = torch.unique_consecutive(lengths, return_counts=True)
-    return values.tolist(), sizes.tolist()
+    groups = (Group(size, length) for length, size in zip(values.tolist(), sizes.tolist(), strict=True))
+    return Pack(captions, row_caption, row_position, tuple(groups))
