@@ -28,6 +28,7 @@ HYDRA_COMMANDS = {
 PLAIN_COMMANDS = {
     "data": "build, check and show the store a data set is read from",
     "attention": "draw what each word of a sentence looks at in an image",
+    "report": "one HTML page of runs: recall, curves, sweep, ranks, and attention to explore",
     "compare": "two evaluated runs, query by query: differences with intervals, what changed most",
     "dashboard": "create the wandb workspace of a project: recall, training, attention, sweep",
     "import-checkpoint": "turn a checkpoint of the released SCAN code into one of this program",
@@ -41,6 +42,7 @@ EXAMPLES = """examples:
   scan-lightning evaluate checkpoint=outputs/train/RUN/checkpoints/best.ckpt data.path=flickr30k.h5 split=test
   scan-lightning ensemble checkpoints=[A/checkpoints/best.ckpt,B/checkpoints/best.ckpt] data.path=flickr30k.h5
   scan-lightning attention RUN/checkpoints/best.ckpt --data flickr30k.h5 --image ID --sentence 'a dog' --out o
+  scan-lightning report outputs/evaluate/A outputs/evaluate/B --out report.html --images flickr30k-images
   scan-lightning compare outputs/evaluate/A outputs/evaluate/B
   scan-lightning import-checkpoint model_best.pth.tar --vocab f30k_precomp_vocab.json --out model.ckpt
   scan-lightning dashboard --entity TEAM --project scan-lightning

@@ -7,7 +7,8 @@ const VIRIDIS = [
   [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37],
 ];
 // Okabe and Ito's colours, told apart by the colour-blind; the first two also in grey.
-const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8f98"];
+const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+const OTHERS = "#9aa0ab";
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -43,8 +44,13 @@ function inkOn(share) {
   return share > 0.6 ? "#000000" : "#ffffff";
 }
 
-function series(index) {
-  return SERIES[index % SERIES.length];
+// A colour for each run; when there are more runs than colours the best have them and the others share one.
+function colours(runs) {
+  const order = runs.map((_, index) => index);
+  if (runs.length > SERIES.length) order.sort((a, b) => (runs[b].rsum || 0) - (runs[a].rsum || 0));
+  const found = [];
+  order.forEach((index, place) => { found[index] = place < SERIES.length ? SERIES[place] : OTHERS; });
+  return found;
 }
 
 function linear([low, high], [start, stop]) {

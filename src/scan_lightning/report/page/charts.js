@@ -5,7 +5,7 @@ function lineChart(parent, title, lines, { log = false, range = null } = {}) {
   const shown = lines.filter((line) => line.points.length);
   const card = make("div", { class: "card" }, make("h3", {}, title));
   parent.append(card);
-  const [width, height, left, right, top, bottom] = [560, 260, 52, 14, 12, 34];
+  const [width, height, left, right, top, bottom] = [chartWidth(card), 260, 52, 14, 12, 34];
   const values = shown.flatMap((line) => line.points.map((point) => point[1])).filter((v) => !log || v > 0);
   const steps = shown.flatMap((line) => line.points.map((point) => point[0]));
   const reach = range || [Math.min(...values), Math.max(...values)];
@@ -18,22 +18,29 @@ function lineChart(parent, title, lines, { log = false, range = null } = {}) {
     svg.append(draw("line", { class: "axis", x1: left, x2: width - right, y1: level, y2: level }));
     svg.append(label(left - 6, level + 4, short(tick), { "text-anchor": "end" }));
   }
-  for (const tick of ticks(0, Math.max(...steps), 6)) {
+  for (const tick of ticks(0, Math.max(...steps), width / 90)) {
     svg.append(label(x(tick), height - bottom + 16, short(tick), { "text-anchor": "middle" }));
   }
   svg.append(label((left + width - right) / 2, height - 3, "optimizer step", { "text-anchor": "middle" }));
-  shown.forEach((line) => {
+  // The coloured ones last, above those that share a colour.
+  [...shown].sort((a, b) => (a.colour === OTHERS ? 0 : 1) - (b.colour === OTHERS ? 0 : 1)).forEach((line) => {
     const points = line.points.filter((point) => !log || point[1] > 0);
     const path = points.map((point) => `${x(point[0]).toFixed(1)},${y(place(point[1])).toFixed(1)}`).join(" ");
-    svg.append(draw("polyline", { points: path, fill: "none", stroke: series(line.index), "stroke-width": 2 }));
+    svg.append(draw("polyline", { points: path, fill: "none", stroke: line.colour, "stroke-width": 2 },
+      draw("title", {}, line.name)));
     if (points.length < 40) {
       points.forEach((point) => svg.append(
-        draw("circle", { cx: x(point[0]), cy: y(place(point[1])), r: 3, fill: series(line.index) },
+        draw("circle", { cx: x(point[0]), cy: y(place(point[1])), r: 3, fill: line.colour },
           draw("title", {}, `${line.name}: ${short(point[1])} at step ${short(point[0])}`)),
       ));
     }
   });
   card.append(svg, legend(shown));
+}
+
+// As wide as there is room, so that letters keep their size on a phone.
+function chartWidth(card) {
+  return Math.max(280, Math.min(card.clientWidth - 32, 640));
 }
 
 function logTicks(low, high) {
@@ -45,17 +52,21 @@ function logTicks(low, high) {
 }
 
 function legend(lines) {
-  return make("ul", { class: "legend" }, ...lines.map((line) => make(
-    "li", {}, make("span", { style: `background:${series(line.index)}` }), line.name,
+  const named = lines.filter((line) => line.colour !== OTHERS);
+  const rest = lines.length - named.length;
+  const entries = named.map((line) => [line.colour, line.name]);
+  if (rest) entries.push([OTHERS, `${rest} more`]);
+  return make("ul", { class: "legend" }, ...entries.map(([colour, name]) => make(
+    "li", {}, make("span", { style: `background:${colour}` }), name,
   )));
 }
 
 function histograms(parent, runs, buckets) {
   for (const [side, title] of [["i2t", "image to text"], ["t2i", "text to image"]]) {
-    const shown = runs.map((run, index) => ({ ...run, index })).filter((run) => run.histogram);
+    const shown = runs.filter((run) => run.histogram);
     const card = make("div", { class: "card" }, make("h3", {}, `${title}: share of queries by rank`));
     parent.append(card);
-    const [width, height, left, top, bottom] = [560, 230, 40, 16, 40];
+    const [width, height, left, top, bottom] = [chartWidth(card), 230, 40, 16, 40];
     const svg = draw("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img",
       "aria-label": `${title}: ranks of the best right answer` });
     const shares = shown.map((run) => run.histogram[side]);
@@ -69,12 +80,13 @@ function histograms(parent, runs, buckets) {
     const bar = Math.min((slot * 0.8) / shown.length, 46);
     buckets.forEach((bucket, place) => {
       const middle = left + slot * (place + 0.5);
-      svg.append(label(middle, height - bottom + 16, bucket, { "text-anchor": "middle" }));
+      svg.append(label(middle, height - bottom + 16, bucket,
+        { "text-anchor": "middle", style: slot < 46 ? "font-size:9px" : null }));
       shown.forEach((run, order) => {
         const share = shares[order][place];
         const start = middle + (order - shown.length / 2) * bar;
         svg.append(draw("rect", { x: start + 0.5, y: y(share), width: bar - 1, height: y(0) - y(share), rx: 2,
-          fill: series(run.index) }, draw("title", {}, `${run.name}: ${share.toFixed(1)} % at rank ${bucket}`)));
+          fill: run.colour }, draw("title", {}, `${run.name}: ${share.toFixed(1)} % at rank ${bucket}`)));
         if (shown.length === 1) {
           svg.append(label(middle, y(share) - 4, `${share.toFixed(1)}`, { "text-anchor": "middle", class: "strong" }));
         }
@@ -133,13 +145,13 @@ function ordered(runs, key) {
 }
 
 function parallel(parent, runs, keys) {
-  const card = make("div", { class: "card" }, make("h3", {}, "every run, from settings to recall"));
+  const card = make("div", { class: "card wide" }, make("h3", {}, "every run, from settings to recall"));
   parent.append(card);
   const axes = [
     ...keys.map((key) => ({ name: key.split(".").pop(), full: key, of: (run) => run.swept[key], values: ordered(runs, key) })),
     ...["i2t R@1", "t2i R@1", "rsum"].map((name) => ({ name, full: name, of: (run) => run.recalls[name] })),
   ];
-  const [gap, height, top, bottom] = [118, 270, 40, 18];
+  const [gap, height, top, bottom] = [150, 300, 44, 14];
   const width = Math.max((axes.length - 1) * gap + 120, 420);
   const x = linear([0, axes.length - 1], [60, width - 60]);
   axes.forEach((axis) => {
@@ -176,7 +188,7 @@ function parallel(parent, runs, keys) {
     answer(line, () => set(true), () => set(false));
     svg.append(line);
   });
-  axes.forEach((axis, i) => axis.marks.forEach(([level, text]) => svg.append(label(x(i) + 6, level + 4, text, {
+  axes.forEach((axis, i) => axis.marks.forEach(([level, text]) => svg.append(label(x(i) + 5, level - 5, text, {
     style: "paint-order:stroke;stroke:var(--card);stroke-width:3px;pointer-events:none" }))));
   card.insertBefore(make("div", { class: "scroll" }, svg), card.lastChild);
 }

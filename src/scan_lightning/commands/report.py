@@ -1,0 +1,41 @@
+"""`scan-lightning report`: one HTML page about one or several runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from scan_lightning.errors import ScanError
+
+HELP = "one HTML page of runs: recall, curves, sweep, ranks, and attention to explore"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="folder of a training or evaluation, or of a sweep"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.html", help="the page")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder of the pictures, named by image id"
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=12, metavar="N", help="pictures in the explorer (default: 12)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the runs, make the page, say where."""
+    from scan_lightning.data.atomic import atomic_file
+    from scan_lightning.report.page_file import report_page
+    from scan_lightning.report.runs import read_runs
+
+    if args.pictures < 1:
+        raise ScanError(f"--pictures is {args.pictures}, expected at least 1")
+    if args.images is not None and not args.images.is_dir():
+        raise ScanError(f"--images {args.images}: there is no such folder; expected one with the pictures")
+    page = report_page(read_runs(args.runs), images_dir=args.images, pictures=args.pictures)
+    with atomic_file(args.out, overwrite=True) as partial:
+        partial.write_text(page, encoding="utf-8")
+    print(f"{args.out} ({len(page.encode()) / 1e6:.1f} MB)")
+    return 0

@@ -1,0 +1,58 @@
+"""Folders as `train` and `evaluate` leave them, written in the plain way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scan_lightning.config import plain
+from scan_lightning.data.store import Store
+from scan_lightning.model.checkpoint import load
+from scan_lightning.report.scoring import rank_model
+from scan_lightning.retrieval.queries import pack_queries
+from scan_lightning.training.outcome import outcome
+
+SIDE = {"r1": 10.0, "r5": 20.0, "r10": 30.0, "medr": 5.0, "meanr": 9.5}
+
+
+def write_training(
+    folder: Path, checkpoint: Path, store: Path, *, rsum: float = 120.0, **changes: Any
+) -> Path:
+    """A training's folder; `changes` are dotted keys with __ for the dot."""
+    (folder / "checkpoints").mkdir(parents=True)
+    shutil.copy(checkpoint, folder / "checkpoints" / "best.ckpt")
+    settings = plain(load(checkpoint).config)
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        if name:
+            settings[section][name] = value
+        else:
+            settings[section] = value
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    rows = ["step,epoch,train/loss,val/rsum"]
+    for step in range(1, 61):
+        rows.append(f"{step},{step // 20},{200 / step:.3f},")
+        if step % 20 == 0:
+            rows.append(f"{step},{step // 20},,{rsum * step / 60:.1f}")
+    (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
+    results = {"split": "val", "images": 4, "captions": 20, "i2t": SIDE, "t2i": SIDE, "rsum": rsum}
+    (folder / "results.json").write_text(json.dumps(results))
+    data = {"path": str(store), "source": "scenes, seed 1", "train": 16}
+    record = {"command": "train", "status": "done", "steps": 60, "wall_seconds": 3723.0, "data": data}
+    (folder / "run.json").write_text(json.dumps(record | {"commit": "0123456789abcdef", "dirty": True}))
+    return folder
+
+
+def write_evaluation(folder: Path, checkpoint: Path, store: Path) -> Path:
+    """An evaluation's folder on the test split."""
+    folder.mkdir(parents=True)
+    queries = rank_model(load(checkpoint), Store(store), "test")
+    (folder / "ranks.npz").write_bytes(pack_queries(queries))
+    (folder / "results.json").write_text(json.dumps(outcome(queries.ranks, "test")))
+    record = {"command": "evaluate", "status": "done", "checkpoint": str(checkpoint), "data": str(store)}
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
