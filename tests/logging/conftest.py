@@ -6,22 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tiny_runs import TINY, write_tiny
 
 from scan_lightning import cli
-from scan_lightning.data.writer import ImageRecord, write_store
-
-COLOURS = ("red", "green", "blue", "black")
-THINGS = ("car", "dog", "house", "tree")
-TINY = [
-    "data.batch_size=8",
-    "data.word_threshold=1",
-    "model.embed_size=12",
-    "model.word_size=6",
-    "trainer.max_epochs=2",
-    "trainer.accelerator=cpu",
-]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -47,20 +35,7 @@ def no_wandb_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """16 training and 8 validation images, two captions each, whose features follow their words."""
     path: Path = tmp_path_factory.mktemp("store") / "scenes.h5"
-    random = np.random.default_rng(0)
-    meaning = random.normal(size=(8, 10))
-    records = []
-    for index in range(24):
-        colour, thing = index % 4, index // 4 % 4
-        features = meaning[[colour, 4 + thing, colour]] + 0.1 * random.normal(size=(3, 10))
-        words = f"{COLOURS[colour]} {THINGS[thing]}"
-        boxes = np.array([[0, 0, 40, 30], [20, 10, 90, 60], [50, 50, 100, 80]], float)
-        captions = [f"A {words}.", f"There is a {words} here."]
-        split = "train" if index < 16 else "val"
-        records.append(ImageRecord(f"{index:03}.png", split, 100, 80, features, boxes, captions))
-    write_store(
-        path, records, source="tests", feature_dim=10, images=24, regions=72, dtype="float32", progress=False
-    )
+    write_tiny(path)
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import write_tiny
 
 from scan_lightning.training.series import COLUMNS
 
@@ -36,6 +37,13 @@ def test_event_files_hold_the_series_of_metrics_csv_and_the_panels(
     table = text.tensor_proto.string_val[0].decode()
     assert table.startswith("| direction | query | rank |")
     assert table.count("\n") == 1 + 8 + 16
+
+
+def test_panels_do_without_boxes_and_skip_empty_captions(tmp_path: Path, train: Callable[..., int]) -> None:
+    write_tiny(tmp_path / "bare.h5", with_boxes=False, with_empty_captions=True)
+    words = [f"data.path={tmp_path}/bare.h5", "attention=i2t_lse", "trainer.max_steps=1"]
+    assert train("logger=tensorboard", *words, f"run_dir={tmp_path}/run") == 0
+    assert len(events(tmp_path / "run").Tags()["images"]) == 4
 
 
 def test_csv_writes_no_further_files(tmp_path: Path, train: Callable[..., int]) -> None:

@@ -42,20 +42,38 @@ def explain(model: TrainedModel, store: Store, image: int, sentence: str) -> Exp
             f"{model.feature_dim}. Give the store it was trained on, or one with the same features."
         )
     boxes, size = _geometry(store, image)
+    explained = look(model, store, image, sentence, boxes=boxes, size=size)
+    if not explained.words:
+        raise ScanError(f"the sentence {sentence!r} has no word; expected one such as 'a dog on a beach'")
+    _warn_unknown(model, list(explained.words))
+    return explained
+
+
+def look(
+    model: TrainedModel, store: Store, image: int, sentence: str, *, boxes: Array, size: tuple[int, int]
+) -> Explained:
+    """As `explain`, for boxes that may be made up, and without checks and warnings.
+
+    Args:
+        model: On any device.
+        store: Where the image's regions come from.
+        image: Row of the image in the store.
+        sentence: As a person writes it.
+        boxes: (k, 4) where the regions are drawn.
+        size: Width and height that the boxes lie in.
+    """
     features, _ = store.read_regions(np.array([image]))
     regions = features[0].astype(np.float32)
     tokens, weights, relevance = model.attend(regions, sentence)
     words = slice(1, len(tokens) - 1)  # between start and end
-    if not tokens[words]:
-        raise ScanError(f"the sentence {sentence!r} has no word; expected one such as 'a dog on a beach'")
-    _warn_unknown(model, tokens[words])
     direction = model.rule.direction
-    by_word = weights.numpy() if direction == "t2i" else weights.numpy().T
+    by_query, relevances = weights.cpu().numpy(), relevance.cpu().numpy()
+    by_word = by_query if direction == "t2i" else by_query.T
     return Explained(
         direction=direction,
         words=tokens[words],
         weights=by_word[words],
-        relevance=relevance.numpy()[words] if direction == "t2i" else relevance.numpy(),
+        relevance=relevances[words] if direction == "t2i" else relevances,
         boxes=boxes,
         size=size,
         score=float(model.similarity(regions[None], [sentence])),
