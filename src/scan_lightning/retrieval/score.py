@@ -186,8 +186,8 @@ def _tiles(
             f"folds={folds} does not divide the split's {image_count} images into equal folds; "
             "give a divisor (1: all at once)"
         )
-    # Besides one score a pair there are a comparison each way, a NaN test and, for top_k, a sorted copy.
-    longest = max(1, math.isqrt(budget // 128))
+    # 512 x 512 pairs by default: captions are read seldom enough, and processes share tiles out evenly.
+    longest = max(1, math.isqrt(budget // 2048))
     borders = torch.arange(folds + 1) * (image_count // folds)
     caption_borders = torch.searchsorted(sorted_C, borders).tolist()
     image_bytes = [member.images.item_bytes for member in members]
