@@ -112,7 +112,7 @@ class OneNodeCluster:
         key = self.folder / "munge" / "key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
-        controller_port, daemon_port = _free_ports(2)
+        controller_port, daemon_port = free_ports(2)
         config = CONFIG.format(
             host=socket.gethostname().split(".")[0],
             user=getpass.getuser(),
@@ -192,7 +192,8 @@ def _which(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SYSTEM_FOLDERS}")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on, all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:
