@@ -14,7 +14,8 @@ from scan_lightning.data.store import Store
 from scan_lightning.model.checkpoint import load
 from scan_lightning.report.scoring import rank_model
 from scan_lightning.retrieval.queries import pack_queries
-from scan_lightning.training.outcome import outcome
+from scan_lightning.retrieval.recall import RetrievalMetrics
+from scan_lightning.retrieval.statistics import intervals
 
 SIDE = {"r1": 10.0, "r5": 20.0, "r10": 30.0, "medr": 5.0, "meanr": 9.5}
 
@@ -52,7 +53,14 @@ def write_evaluation(folder: Path, checkpoint: Path, store: Path) -> Path:
     folder.mkdir(parents=True)
     queries = rank_model(load(checkpoint), Store(store), "test")
     (folder / "ranks.npz").write_bytes(pack_queries(queries))
-    (folder / "results.json").write_text(json.dumps(outcome(queries.ranks, "test")))
+    results = {
+        "split": "test",
+        "images": queries.ranks.image_count,
+        "captions": len(queries.captions),
+        **RetrievalMetrics.from_ranks(queries.ranks).as_dict(),
+        "interval": intervals(queries.ranks),
+    }
+    (folder / "results.json").write_text(json.dumps(results))
     record = {"command": "evaluate", "status": "done", "checkpoint": str(checkpoint), "data": str(store)}
     (folder / "run.json").write_text(json.dumps(record))
     return folder

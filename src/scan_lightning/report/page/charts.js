@@ -5,6 +5,10 @@ function lineChart(parent, title, lines, { log = false, range = null } = {}) {
   const shown = lines.filter((line) => line.points.length);
   const card = make("div", { class: "card" }, make("h3", {}, title));
   parent.append(card);
+  whenPlaced.push(() => drawLines(card, title, shown, log, range));
+}
+
+function drawLines(card, title, shown, log, range) {
   const [width, height, left, right, top, bottom] = [chartWidth(card), 260, 52, 14, 12, 34];
   const values = shown.flatMap((line) => line.points.map((point) => point[1])).filter((v) => !log || v > 0);
   const steps = shown.flatMap((line) => line.points.map((point) => point[0]));
@@ -38,6 +42,9 @@ function lineChart(parent, title, lines, { log = false, range = null } = {}) {
   card.append(svg, legend(shown));
 }
 
+// Charts are drawn when all cards stand in their places, for only then their widths are known.
+const whenPlaced = [];
+
 // As wide as there is room, so that letters keep their size on a phone.
 function chartWidth(card) {
   return Math.max(280, Math.min(card.clientWidth - 32, 640));
@@ -66,39 +73,43 @@ function histograms(parent, runs, buckets) {
     const shown = runs.filter((run) => run.histogram);
     const card = make("div", { class: "card" }, make("h3", {}, `${title}: share of queries by rank`));
     parent.append(card);
-    const [width, height, left, top, bottom] = [chartWidth(card), 230, 40, 16, 40];
-    const svg = draw("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img",
-      "aria-label": `${title}: ranks of the best right answer` });
-    const shares = shown.map((run) => run.histogram[side]);
-    const most = Math.max(...shares.flat(), 1);
-    const y = linear([0, most], [height - bottom, top]);
-    for (const tick of ticks(0, most, 5)) {
-      svg.append(draw("line", { class: "axis", x1: left, x2: width, y1: y(tick), y2: y(tick) }));
-      svg.append(label(left - 6, y(tick) + 4, `${short(tick)} %`, { "text-anchor": "end" }));
-    }
-    const slot = (width - left) / buckets.length;
-    const bar = Math.min((slot * 0.8) / shown.length, 46);
-    buckets.forEach((bucket, place) => {
-      const middle = left + slot * (place + 0.5);
-      svg.append(label(middle, height - bottom + 16, bucket,
-        { "text-anchor": "middle", style: slot < 46 ? "font-size:9px" : null }));
-      shown.forEach((run, order) => {
-        const share = shares[order][place];
-        const start = middle + (order - shown.length / 2) * bar;
-        svg.append(draw("rect", { x: start + 0.5, y: y(share), width: bar - 1, height: y(0) - y(share), rx: 2,
-          fill: run.colour }, draw("title", {}, `${run.name}: ${share.toFixed(1)} % at rank ${bucket}`)));
-        if (shown.length === 1) {
-          svg.append(label(middle, y(share) - 4, `${share.toFixed(1)}`, { "text-anchor": "middle", class: "strong" }));
-        }
-      });
-    });
-    svg.append(label((left + width) / 2, height - 4, "rank of the best right answer", { "text-anchor": "middle" }));
-    card.append(svg, legend(shown));
+    whenPlaced.push(() => drawHistogram(card, title, side, shown, buckets));
   }
 }
 
+function drawHistogram(card, title, side, shown, buckets) {
+  const [width, height, left, top, bottom] = [chartWidth(card), 230, 40, 16, 40];
+  const svg = draw("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img",
+    "aria-label": `${title}: ranks of the best right answer` });
+  const shares = shown.map((run) => run.histogram[side]);
+  const most = Math.max(...shares.flat(), 1);
+  const y = linear([0, most], [height - bottom, top]);
+  for (const tick of ticks(0, most, 5)) {
+    svg.append(draw("line", { class: "axis", x1: left, x2: width, y1: y(tick), y2: y(tick) }));
+    svg.append(label(left - 6, y(tick) + 4, `${short(tick)} %`, { "text-anchor": "end" }));
+  }
+  const slot = (width - left) / buckets.length;
+  const bar = Math.min((slot * 0.8) / shown.length, 46);
+  buckets.forEach((bucket, place) => {
+    const middle = left + slot * (place + 0.5);
+    svg.append(label(middle, height - bottom + 16, bucket,
+      { "text-anchor": "middle", style: slot < 46 ? "font-size:9px" : null }));
+    shown.forEach((run, order) => {
+      const share = shares[order][place];
+      const start = middle + (order - shown.length / 2) * bar;
+      svg.append(draw("rect", { x: start + 0.5, y: y(share), width: bar - 1, height: y(0) - y(share), rx: 2,
+        fill: run.colour }, draw("title", {}, `${run.name}: ${share.toFixed(1)} % at rank ${bucket}`)));
+      if (shown.length === 1) {
+        svg.append(label(middle, y(share) - 4, `${share.toFixed(1)}`, { "text-anchor": "middle", class: "strong" }));
+      }
+    });
+  });
+  svg.append(label((left + width) / 2, height - 4, "rank of the best right answer", { "text-anchor": "middle" }));
+  card.append(svg, legend(shown));
+}
+
 function heatMap(parent, runs, keys) {
-  const card = make("div", { class: "card" }, make("h3", {}, "rsum by two settings"));
+  const card = make("div", { class: "card wide" }, make("h3", {}, "rsum by two settings"));
   parent.append(card);
   const pick = (chosen) => make("select", {}, ...keys.map((key, i) => {
     return make("option", { value: i, ...(i === chosen ? { selected: "" } : {}) }, key);

@@ -19,4 +19,5 @@ if (part("sweep")) {
   parallel(part("sweep"), told, report.sweptKeys);
 }
 if (part("ranks")) histograms(part("ranks"), report.runs, report.buckets);
+whenPlaced.forEach((task) => task());
 if (part("explorer")) explorer(part("explorer"), report.explorer);
