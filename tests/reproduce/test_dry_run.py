@@ -54,8 +54,7 @@ def test_coco_under_both_protocols(tmp_path: Path) -> None:
         (protocol, row) for protocol in ("1k", "5k") for row in ("t2i_lse", "i2t_mean", "t2i_lse+i2t_mean")
     }
     for row in ("t2i_lse", "i2t_mean", "t2i_lse+i2t_mean"):
-        # Five images in a fold are easier than all 25 at once: the mean over folds is far higher.
-        assert float(rows["1k", row]["rsum"]) > float(rows["5k", row]["rsum"]) + 50
-        assert (
-            float(rows["1k", row]["i2t_r10"]) > 99
-        )  # 25 captions in a fold; 5 right, so rank 10 is hard to miss
+        # A fold has five images: whatever the model, the right one is among the first five.
+        assert rows["1k", row]["t2i_r5"] == rows["1k", row]["t2i_r10"] == "100.00"
+        assert float(rows["5k", row]["t2i_r5"]) < 60
+        assert float(rows["1k", row]["i2t_r1"]) > float(rows["5k", row]["i2t_r1"])
