@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 import wandb
 import yaml
 from PIL import Image
+from tiny_runs import TINY
 from wandb_file import OfflineRun, read_all
 
 from scan_lightning.report.hardest import COLUMNS
@@ -163,3 +166,19 @@ def test_failed_run_is_closed_as_failed(
     assert run.exit_code == 1
     assert run.series("step") == [1, 2]
     assert wandb.run is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_fork"])
+def test_several_processes_are_one_wandb_run(tmp_path: Path, tiny_store: Path, strategy: str) -> None:
+    run_dir = tmp_path / "run"
+    words = ["trainer=ddp_cpu", "trainer.devices=2", f"trainer.strategy={strategy}", "logger=wandb"]
+    command = [sys.executable, "-m", "scan_lightning", "train", f"data.path={tiny_store}", *TINY, *words]
+    done = subprocess.run([*command, f"run_dir={run_dir}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (run,) = read_all(run_dir)
+    assert run.exit_code == 0
+    assert run.series("step") == list(range(1, 9))
+    assert run.series("train/loss") == pytest.approx(column(run_dir, "train/loss"))
+    assert [row["epoch"] for row in run.rows if "panel/hardest" in row] == [1]
+    assert done.stdout.count("wandb sync") == 1
