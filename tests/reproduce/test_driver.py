@@ -80,7 +80,7 @@ def test_rows_then_evaluations_then_the_ensemble_and_nothing_twice(capfd: pytest
     ]
     assert given[-1] == "ensemble t2i_mean+i2t_lse-seed0"
     assert given.index("train i2t_lse-seed0") < given.index("evaluate i2t_lse-seed0")
-    assert "store: outputs/reproduce/flickr8k/store.h5 is there" in capfd.readouterr().out
+    assert "store: outputs/reproduce/flickr8k/flickr8k.h5 is there" in capfd.readouterr().out
 
     assert drive() == []
     assert commands() == []

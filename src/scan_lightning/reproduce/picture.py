@@ -14,10 +14,11 @@ from scan_lightning.reproduce.results import Line
 from scan_lightning.reproduce.tables import Table
 
 OURS, EXPECTED = "#0072b2", "#d55e00"  # told apart by the colour-blind too, and by shape
-PANELS: tuple[tuple[str, Callable[[Recalls], float]], ...] = (
-    ("image-to-text R@1", lambda recalls: recalls.i2t[0]),
-    ("text-to-image R@1", lambda recalls: recalls.t2i[0]),
-    ("rsum", lambda recalls: recalls.rsum),
+# Title, figure, and the least width of the axis in points: a few tenths shall not look like much.
+PANELS: tuple[tuple[str, Callable[[Recalls], float], float], ...] = (
+    ("image-to-text R@1", lambda recalls: recalls.i2t[0], 10.0),
+    ("text-to-image R@1", lambda recalls: recalls.t2i[0], 10.0),
+    ("rsum", lambda recalls: recalls.rsum, 40.0),
 )
 
 
@@ -38,8 +39,11 @@ def draw(table: Table, lines: Sequence[Line], path: Path) -> None:
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(protocols), len(PANELS), squeeze=False, height_ratios=heights)
     for axes, (protocol, shown) in zip(grid, protocols, strict=True):
-        for number, (axis, (title, value)) in enumerate(zip(axes, PANELS, strict=True)):
+        for number, (axis, (title, value, width)) in enumerate(zip(axes, PANELS, strict=True)):
             _panel(axis, shown, value)
+            low, high = axis.get_xlim()
+            margin = max(0.0, width - (high - low)) / 2
+            axis.set_xlim(low - margin, high + margin)
             axis.set_title(title, fontsize=10)
             if number == 0:
                 axis.set_yticks(range(len(shown)), [line.name for line in shown])

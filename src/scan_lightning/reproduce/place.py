@@ -30,8 +30,8 @@ class Place:
 
     @property
     def store(self) -> Path:
-        """The store made of the data."""
-        return self.work / "store.h5"
+        """The store made of the data, named after the table: a run's hash knows its store by this name."""
+        return self.work / f"{self.work.name}.h5"
 
     def run(self, name: str, seed: int) -> Path:
         """The folder of a row's (or an ensemble's) run."""
