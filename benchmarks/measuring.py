@@ -99,7 +99,7 @@ def machine(device: torch.device) -> str:
             line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
         ]
         model = names[0] if names else model
-    return f"{torch.get_num_threads()} CPU cores, {model}"
+    return f"{torch.get_num_threads()} CPU core(s) used, {model}"
 
 
 def _status(key: str) -> int:

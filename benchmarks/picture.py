@@ -20,7 +20,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     floor(axes[1, 0], report)
     memory(axes[1, 1], report)
     figure.suptitle(
-        f"Similarity engine: {report['machine']}, {report['date']}, float32, "
+        f"Similarity engine: {report['machine']}, {report['date']}, float32, {report['clock']} time, "
         f"36 regions, 8-20 words, D {report['sizes']['dim']}"
     )
     figure.savefig(path, dpi=120)

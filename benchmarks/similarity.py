@@ -1,7 +1,8 @@
 """How fast the similarity engine is, and how much memory it takes, against three others.
 
-Forward, training (loss, forward and backward) and evaluation, both directions. One run, competitors
-in turn, so that the ratios stay right on a busy machine. Writes similarity.json and similarity.png and prints the table.
+Forward, training (loss, forward and backward) and evaluation, both directions. One run, competitors in
+turn, so that the ratios stay right on a busy machine. Writes similarity.json and similarity.png and prints
+the table.
 
     python benchmarks/similarity.py                          # about half an hour on 2 cores
     python benchmarks/similarity.py --quick                  # seconds, tiny sizes: only shows that it works
@@ -42,6 +43,12 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: processor seconds, for a machine shared with others (use --threads 1)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="timed calls of each competitor")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds a case, after its first round")
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
@@ -54,6 +61,7 @@ def main() -> None:
         "date": datetime.date.today().isoformat(),
         "machine": machine(device),
         "torch": torch.__version__,
+        "clock": arguments.clock,
         "sizes": {**sizes, "regions": 36, "words": [8, 20], "dtype": "float32"},
         "cases": [],
     }
@@ -70,13 +78,13 @@ def main() -> None:
             "extrapolated_from_captions": scale,
             "measured": {name: result.as_dict() for name, result in measured.items()},
             "engine_faster_by": {
-                name: ratio(result, measured["engine"])
+                name: ratio(result, measured["engine"], arguments.clock)
                 for name, result in measured.items()
                 if name != "engine"
             },
         }
         report["cases"].append(case)
-        print(line(case), flush=True)
+        print(line(case, arguments.clock), flush=True)
         (arguments.out / "similarity.json").write_text(json.dumps(report, indent=1) + "\n")
     from picture import draw  # matplotlib is slow to load and only needed here
 
@@ -153,7 +161,7 @@ def evaluation(data: Embeddings, rule: Attention) -> Calls:
     }
 
 
-def line(case: dict[str, Any]) -> str:
+def line(case: dict[str, Any], clock: str) -> str:
     """One row of the table."""
     cells = [f"{case['mode']:10} {case['direction']} {case['size']:5}"]
     for name in ("engine", "product", "batched", "loop"):
@@ -163,7 +171,7 @@ def line(case: dict[str, Any]) -> str:
         measured = case["measured"][name]
         memory = "" if measured["peak_bytes"] is None else f" {measured['peak_bytes'] / 2**20:.0f} MiB"
         times = "" if name == "engine" else f" (x{case['engine_faster_by'][name]:.2f})"
-        cells.append(f"{name} {measured['wall_seconds']:.3f} s{times}{memory}")
+        cells.append(f"{name} {measured[clock + '_seconds']:.3f} s{times}{memory}")
     return " | ".join(cells)
 
 

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from scan_lightning.similarity import formula
-from scan_lightning.similarity.inputs import check_inputs, compute_dtype, full_precision
+from scan_lightning.similarity.inputs import check_inputs, compute_dtype
 from scan_lightning.similarity.normalise import norm
+from scan_lightning.similarity.precision import full_precision
 from scan_lightning.similarity.rule import Attention, Rule
 
 

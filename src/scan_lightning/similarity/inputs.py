@@ -1,7 +1,6 @@
 """What every public function accepts: checked once, with counts on the host and padding silenced."""
 
 import math
-from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -77,11 +76,6 @@ def check_budget(memory_budget: int | None) -> int:
 def compute_dtype(regions: Tensor, words: Tensor) -> torch.dtype:
     """float64 when an input is, else float32: half-precision inputs are widened before the product."""
     return torch.float64 if torch.float64 in (regions.dtype, words.dtype) else torch.float32
-
-
-def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Autocast off: norms, softmax and pooling never run in half precision."""
-    return torch.autocast(device_type=device.type, enabled=False)
 
 
 def real_positions(counts: Tensor, length: int, device: torch.device) -> Tensor | None:

@@ -25,18 +25,24 @@ class Pack:
         captions: (C,) int64, the captions in packed order.
         row_caption: (N,) int64, the caption of each packed row.
         row_position: (N,) int64, the word position of each packed row.
-        groups: the captions of each length, in packed order.
+        lengths: (C,) int64, words of each caption, in packed order.
+        groups: the captions of each length, in packed order; the last has the longest.
     """
 
     captions: Tensor
     row_caption: Tensor
     row_position: Tensor
+    lengths: Tensor
     groups: tuple[Group, ...]
 
     def to(self, device: torch.device) -> "Pack":
         """The same pack with its indices on a device."""
         return Pack(
-            self.captions.to(device), self.row_caption.to(device), self.row_position.to(device), self.groups
+            self.captions.to(device),
+            self.row_caption.to(device),
+            self.row_position.to(device),
+            self.lengths.to(device),
+            self.groups,
         )
 
     def take(self, words: Tensor) -> Tensor:
@@ -64,4 +70,4 @@ def pack(counts: Tensor, captions: Tensor) -> Pack:
     row_position = torch.arange(len(row_caption)) - (ends - lengths).repeat_interleave(lengths)
     values, sizes = torch.unique_consecutive(lengths, return_counts=True)
     groups = (Group(size, length) for length, size in zip(values.tolist(), sizes.tolist(), strict=True))
-    return Pack(captions, row_caption, row_position, tuple(groups))
+    return Pack(captions, row_caption, row_position, lengths, tuple(groups))

@@ -15,11 +15,11 @@ from scan_lightning.similarity.inputs import (
     DEFAULT_BUDGET,
     check_inputs,
     compute_dtype,
-    full_precision,
     real_positions,
     silence,
 )
 from scan_lightning.similarity.normalise import norm
+from scan_lightning.similarity.precision import full_precision
 from scan_lightning.similarity.products import PairList
 from scan_lightning.similarity.rule import Attention, Rule
 
