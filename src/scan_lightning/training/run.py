@@ -12,6 +12,7 @@ from rich.console import Console
 
 from scan_lightning.config import LoggerKind, TrainConfig, plain
 from scan_lightning.data.datamodule import PairData
+from scan_lightning.errors import ScanError
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.quiet import quiet
 from scan_lightning.report.tables import recall_table
@@ -25,6 +26,7 @@ from scan_lightning.training.recorder import Recorder
 from scan_lightning.training.results import results_of, write_results
 from scan_lightning.training.resume import ResumePoint, bring_best, check_data, read_point, resume_point
 from scan_lightning.training.saving import Saving
+from scan_lightning.training.stopping import Stopping
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
 
 
@@ -56,6 +58,11 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
         if point.validated and point.step >= steps:
             print(f"{run_dir}: finished already, after {point.step} steps", file=sys.stderr)
             return _finish(run_dir, data, point)
+        if point.step >= steps:
+            raise ScanError(
+                f"{point.path}: is at step {point.step} already, within an epoch and not validated, and the "
+                f"run ends at step {steps}; raise trainer.max_steps or trainer.max_epochs"
+            )
     _fit(config, run_dir, data, point)
     return _finish(run_dir, data, read_point(run_dir / "checkpoints" / "last.ckpt"))
 
@@ -73,11 +80,12 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
         seconds=record.seconds,
     )
     progress = [] if quiet() else [ProgressLines()]
+    stopping = Stopping()
     with lightning_run():
         trainer = build_trainer(
             config.trainer,
             run_dir,
-            callbacks=[recorder, *progress, *_panels(config, data), saving],
+            callbacks=[recorder, *progress, *_panels(config, data), stopping, saving],
             loggers=build_loggers(config, run_dir, resumed=point is not None),
         )
         if is_main_process():
@@ -99,11 +107,22 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
         finally:
             if is_main_process():
                 record.end(status, steps=trainer.global_step)
+                if status == "interrupted":
+                    _say_how_to_go_on(trainer.global_step, saving.saved_step, run_dir)
+                    stopping.requeue()
 
 
 def _panels(config: TrainConfig, data: PairData) -> list[Panels]:
     every = config.logger.panel_every_epochs
     return [Panels(data, every)] if every and config.logger.kind is not LoggerKind.csv else []
+
+
+def _say_how_to_go_on(step: int, saved: int, run_dir: Path) -> None:
+    there = f"saved at step {saved}" if saved >= 0 else "before anything was saved"
+    print(
+        f"stopped at step {step}, {there}; the same command with run_dir={run_dir} resume=auto goes on",
+        file=sys.stderr,
+    )
 
 
 def _steps(config: TrainConfig, data: PairData) -> int:

@@ -46,6 +46,7 @@ class Saving(Checkpoint):
     Attributes:
         best: what results.json says of the best validation, with its step; empty before the first.
         validated_step: the step of the last validation, -1 before the first.
+        saved_step: the step of the last save of this process, or that it goes on from; -1 before the first.
     """
 
     def __init__(
@@ -58,17 +59,9 @@ class Saving(Checkpoint):
     ) -> None:
         self.folder, self.every_steps, self.keep, self.seconds = folder, every_steps, keep, seconds
         self.best: dict[str, Any] = {}
-        self.validated_step = -1
-
-    @property
-    def last_model_path(self) -> str:
-        """Where the latest state is; loggers ask under this name."""
-        return str(self.folder / "last.ckpt")
-
-    @property
-    def best_model_path(self) -> str:
-        """Where the best state is."""
-        return str(self.folder / "best.ckpt")
+        self.validated_step = self.saved_step = -1
+        # Loggers ask under these names, and Lightning sets the best one after processes that it forked.
+        self.best_model_path, self.last_model_path = str(folder / "best.ckpt"), str(folder / "last.ckpt")
 
     @property
     def best_model_score(self) -> float | None:
@@ -79,8 +72,6 @@ class Saving(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when it is time; the last step of an epoch is saved with its validation."""
-        if trainer.global_step == trainer.max_steps:
-            trainer.should_stop = True  # this way Lightning validates before it stops within an epoch
         last_of_epoch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         due = self.every_steps > 0 and trainer.global_step % self.every_steps == 0
         if due and not (trainer.should_stop or last_of_epoch):
@@ -114,6 +105,12 @@ class Saving(Checkpoint):
         if trainer.validating and self.validated_step != trainer.global_step:
             _restart_validation(checkpoint["loops"]["fit_loop"])
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note from which step the run goes on."""
+        self.saved_step = checkpoint["global_step"]
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run has to know."""
         return {"best": self.best, "validated_step": self.validated_step, "seconds": self.seconds()}
@@ -129,6 +126,7 @@ class Saving(Checkpoint):
             names = [f"step-{trainer.global_step:08d}.ckpt", *names]
         first, *others = (self.folder / name for name in names)
         trainer.save_checkpoint(first)
+        self.saved_step = trainer.global_step
         if trainer.is_global_zero:
             for other in others:
                 same_file(first, other)
