@@ -3,6 +3,7 @@
 import multiprocessing
 import pickle
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,13 @@ def test_regions_come_back_ragged_padded_and_exact(tmp_path: Path, stored: str, 
         assert not features[row, counts[row] :].any()
 
 
-def test_rows_in_any_order_and_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("regions", [None, 3])
+def test_rows_in_any_order_and_twice(tmp_path: Path, regions: int | None) -> None:
+    """Ragged, and with the same number of regions for all."""
     records = make_records()
+    if regions:
+        noise = np.random.default_rng(1).standard_normal((30, regions, 8)).astype(np.float32)
+        records = [replace(record, features=noise[row], boxes=None) for row, record in enumerate(records)]
     store = Store(write(tmp_path / "s.h5", records, dtype="float32"))
     rows = np.array([17, 3, 3, 29, 0, 17])
     features, counts = store.read_regions(rows)

@@ -86,6 +86,9 @@ class Store:
                 f"{self.path}: was cut short or overwritten while it was in use. Build or copy it again."
             )
         longest = int(counts.max(initial=0))
+        if longest and longest == self._regions_each:
+            # One copy loop in C, a little faster than the one below.
+            return np.take(features.reshape(-1, longest, self.feature_dim), rows, axis=0), counts
         out = np.empty((len(rows), longest, self.feature_dim), dtype=self.feature_dtype)
         for index, (start, count) in enumerate(zip(starts.tolist(), counts.tolist(), strict=True)):
             out[index, :count] = features[start : start + count]
@@ -173,6 +176,12 @@ class Store:
     def region_offsets(self) -> np.ndarray:
         """(N + 1,) int64: image i owns region rows offsets[i] : offsets[i + 1]."""
         return self._read("region/offsets")
+
+    @cached_property
+    def _regions_each(self) -> int:
+        """The number of regions when it is the same for all images, else 0."""
+        counts = np.diff(self.region_offsets)
+        return int(counts[0]) if (counts == counts[0]).all() else 0
 
     @cached_property
     def caption_offsets(self) -> np.ndarray:
