@@ -39,7 +39,8 @@ def pixels(figure: Figure) -> np.ndarray:
     ],
 )
 def test_no_label_lies_on_another_or_outside(direction: str, words, size, title) -> None:
-    figure = attention_figure(explained(direction, words, size=size), title=title)
+    note = f"{title}.png, similarity 0.37" if title else ""
+    figure = attention_figure(explained(direction, words, size=size), title=title, note=note)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()

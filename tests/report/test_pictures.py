@@ -36,6 +36,19 @@ def test_curve_shows_every_step_and_validation(metrics) -> None:
     assert below.texts[0].get_text() == "best 301.0"
 
 
+def test_curve_is_smoothed_apart_where_the_loss_changes(metrics) -> None:
+    above, _ = training_curve(metrics, warmup_steps=8).axes
+    first, second = (line.get_xydata() for line in above.lines[1:3])
+    assert [first[0, 0], first[-1, 0], second[0, 0], second[-1, 0]] == [1, 8, 9, 20]
+    assert second[0, 1] == pytest.approx(100 / 9, abs=1e-3)  # the mean begins anew
+    assert [text.get_text() for text in above.texts] == ["all negatives", "hardest negatives"]
+    assert above.lines[3].get_xdata()[0] == 8.5
+    for steps in (0, 20, 99):  # nothing changes within the curve
+        above, _ = training_curve(metrics, warmup_steps=steps).axes
+        assert len(above.lines) == 2
+        assert not above.texts
+
+
 def test_curve_without_validation_and_with_zero_loss(tmp_path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_text(HEADER + "1,0,3,,\n2,0,0,,\n3,0,1,,\n")

@@ -50,11 +50,15 @@ def run(args: argparse.Namespace) -> int:
     from scan_lightning.training.run import train
 
     with contextlib.redirect_stdout(io.StringIO()):  # their own tables; the demo ends with one of all
-        train(training, out / "train")
+        try:
+            train(training, out / "train")
+        except (KeyboardInterrupt, SystemExit):
+            _say("the demo itself starts over when it is run again")
+            raise
         _say("3 of 4: searching the test pictures by caption, and the captions by picture")
         evaluate(testing, out / "test")
     _say("4 of 4: measuring where words look, drawing pictures")
-    results = _finish(out)
+    results = _finish(out, training.loss.warmup_steps)
     _report(out, results, time.monotonic() - start)
     return 0
 
@@ -97,7 +101,7 @@ def _configs(out: Path) -> tuple[TrainConfig, EvaluateConfig]:
     return build(TrainConfig, training), build(EvaluateConfig, testing)
 
 
-def _finish(out: Path) -> dict[str, Any]:
+def _finish(out: Path, warmup_steps: int) -> dict[str, Any]:
     """Draw the pictures and, last, write results.json; its content."""
     import json
 
@@ -114,12 +118,23 @@ def _finish(out: Path) -> dict[str, Any]:
     store, model = Store(out / "scenes.h5"), load(out / "train" / "checkpoints" / "best.ckpt")
     queries = read_queries(out / "test")
     results: dict[str, Any] = json.loads((out / "test" / "results.json").read_text(encoding="utf-8"))
-    results["chance"] = chance_recall(queries.ranks.t2i_images, queries.ranks.image_count)
+    results["chance"] = {
+        side: {name: round(value, 2) for name, value in recalls.items()}
+        for side, recalls in chance_recall(queries.ranks.t2i_images, queries.ranks.image_count).items()
+    }
     found = grounding(model, store, "test")
     assert found is not None  # scenes are linked, and the recipe attends
-    results["grounding"] = {"accuracy": found.accuracy, "chance": found.chance, "words": found.words}
+    results["grounding"] = {
+        "accuracy": round(found.accuracy, 2),
+        "chance": round(found.chance, 2),
+        "words": found.words,
+    }
     try:
-        save_figure(training_curve(out / "train" / "metrics.csv"), out / "training_curve", kinds=("png",))
+        save_figure(
+            training_curve(out / "train" / "metrics.csv", warmup_steps=warmup_steps),
+            out / "training_curve",
+            kinds=("png",),
+        )
         attention_gallery(model, store, "test", out / "images", out, count=ATTENTION_PICTURES)
         retrieval_gallery(queries, out / "images", out)
     except OSError as error:

@@ -105,8 +105,8 @@ def draw_attention(
         picture = open_picture(images_dir, name, store.image_size(image))
         if not all(store.image_size(image)):  # then boxes count pixels of this file
             explained = replace(explained, size=picture.size)
-    title = f"“{sentence}” and {name}: similarity {explained.score:.2f}"
-    return attention_figure(explained, picture=picture, title=title)
+    note = f"{name}, similarity {explained.score:.2f}"
+    return attention_figure(explained, picture=picture, title=f"“{sentence}”", note=note)
 
 
 def find_picture(images_dir: Path, image_id: str) -> Path | None:

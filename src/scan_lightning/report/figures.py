@@ -16,6 +16,7 @@ from scan_lightning.errors import ScanError
 
 LOSS, RECALL, FAINT = "#0072b2", "#d55e00", "#9ec5de"  # told apart by the colour-blind
 INK, GRID = "#1a1c20", "#e3e5e9"
+FRAME = "#a5a9b1"
 _SMOOTHING = 0.8  # of the running mean drawn over the single steps
 
 Points = list[tuple[int, float]]  # step, value
@@ -61,15 +62,16 @@ def read_curves(metrics: Path) -> Curves:
     return Curves(losses, recalls)
 
 
-def training_curve(metrics: Path) -> Figure:
+def training_curve(metrics: Path, *, warmup_steps: int = 0) -> Figure:
     """Draws the series of a metrics.csv, one above the other.
 
     Args:
         metrics: The file a training run writes.
+        warmup_steps: How many first steps took all negatives; where they end is marked.
 
     Returns:
-        A figure of the loss (logarithmic: the first steps may sum over all negatives, and stand far above the
-        rest) and of the recall sum on validation.
+        A figure of the loss (logarithmic: the sum over all negatives stands far above the rest) and of the
+        recall sum on validation.
 
     Raises:
         ScanError: As `read_curves`.
@@ -78,11 +80,15 @@ def training_curve(metrics: Path) -> Figure:
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(*_columns(curves.losses), color=FAINT, linewidth=0.8)
-    above.plot(*_columns(running_mean(curves.losses)), color=LOSS, linewidth=1.8)
+    # Smoothed apart: a mean across the change of the loss would show a descent that was not there.
+    for part in _parted(curves.losses, warmup_steps):
+        above.plot(*_columns(running_mean(part)), color=LOSS, linewidth=1.8)
     above.set_yscale("log")
     above.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
     above.yaxis.set_major_formatter(ScalarFormatter())
     above.yaxis.set_minor_formatter(NullFormatter())
+    if _parted(curves.losses, warmup_steps)[0] != curves.losses:
+        _mark(above, warmup_steps + 0.5, "all negatives", "hardest negatives")
     _style(above, "loss, summed over the batch")
     below.set_ylim(0, 600)
     below.set_yticks(range(0, 601, 100))
@@ -109,6 +115,32 @@ def running_mean(points: Points) -> Points:
     return smooth
 
 
+def _parted(points: Points, warmup_steps: int) -> list[Points]:
+    """The points up to a step and those after it, without an empty part."""
+    parts = [
+        [point for point in points if point[0] <= warmup_steps],
+        [point for point in points if point[0] > warmup_steps],
+    ]
+    return [part for part in parts if part]
+
+
+def _mark(axes: Axes, place: float, before: str, after: str) -> None:
+    """A line across, and on each side of it what holds there."""
+    axes.axvline(place, color=FRAME, linewidth=0.8, linestyle=(0, (3, 3)))
+    for name, shift, side in ((before, -5, "right"), (after, 5, "left")):
+        axes.annotate(
+            name,
+            (place, 1.0),
+            (shift, -4),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha=side,
+            va="top",
+            fontsize=8,
+            color=INK,
+        )
+
+
 def _columns(points: Points) -> tuple[Sequence[float], Sequence[float]]:
     return [step for step, _ in points], [value for _, value in points]
 
@@ -120,4 +152,4 @@ def _style(axes: Axes, title: str) -> None:
     axes.set_axisbelow(True)
     for name, spine in axes.spines.items():
         spine.set_visible(name == "bottom")
-        spine.set_color("#a5a9b1")
+        spine.set_color(FRAME)

@@ -19,11 +19,12 @@ class Layout:
         panels: How many.
         size: Width and height of the picture in each, in pixels.
         title: Above them, wrapped.
+        note: In smaller type below the title, wrapped.
     """
 
     margin, gap, header, footer, scales = 0.12, 0.12, 0.2, 0.22, 0.44
 
-    def __init__(self, panels: int, size: tuple[int, int], title: str) -> None:
+    def __init__(self, panels: int, size: tuple[int, int], title: str, note: str = "") -> None:
         width, height = size
         scale = max(_PANEL / max(width, height), min(_NARROWEST / width, 2 * _PANEL / height))
         panel = self.panel = (width * scale, height * scale)
@@ -32,7 +33,9 @@ class Layout:
         self.columns = -(-panels // rows)  # rows of about the same length
         across = max(2 * self.margin + self.columns * (panel[0] + self.gap) - self.gap, 3.4)
         self.title = wrap(title, inches=across - 2 * self.margin, points=9)
-        self.top = 0.08 + len(self.title) * 0.17 + (0.06 if title else 0.0)
+        self.note = wrap(note, inches=across - 2 * self.margin, points=7)
+        self.note_top = 0.1 + len(self.title) * 0.17
+        self.top = 0.08 + len(self.title) * 0.17 + len(self.note) * 0.14 + (0.06 if title or note else 0.0)
         self.row = self.header + panel[1] + self.footer
         self.size = (across, self.top + rows * self.row + self.scales)
 

@@ -30,7 +30,7 @@ from scan_lightning.report.text import fit_width
 Array: TypeAlias = NDArray[Any]
 
 SCALE = matplotlib.colormaps["viridis"]  # reads the same to the colour-blind and in grey
-PAPER, INK, FAINT = "#ffffff", "#1a1c20", "#8a8f98"
+PAPER, INK, FAINT = "#ffffff", "#1a1c20", "#6b717b"
 RELEVANCE = "#0072b2"
 CANVAS = (38, 42, 50)  # stands in for a picture that is not there
 DIM = 0.38  # brightness of what has no weight
@@ -61,7 +61,9 @@ class Explained:
     score: float
 
 
-def attention_figure(explained: Explained, *, picture: Image.Image | None = None, title: str = "") -> Figure:
+def attention_figure(
+    explained: Explained, *, picture: Image.Image | None = None, title: str = "", note: str = ""
+) -> Figure:
     """Draws the panels.
 
     Args:
@@ -69,11 +71,12 @@ def attention_figure(explained: Explained, *, picture: Image.Image | None = None
         picture: The image, of any resolution with the proportions of `explained.size`; None draws the regions
             on an empty canvas.
         title: Above the figure; wrapped as needed.
+        note: In smaller type below the title; wrapped as needed.
 
     Returns:
         A figure to hand to `save_figure`.
     """
-    layout = Layout(len(explained.words) + 1, explained.size, title)
+    layout = Layout(len(explained.words) + 1, explained.size, title, note)
     painter = _Painter(explained, layout, picture)
     painter.title()
     painter.regions()
@@ -120,10 +123,15 @@ class _Painter:
         self.heat = Normalize(0.0, max(float(explained.weights.max()), 1e-6))
 
     def title(self) -> None:
-        """The title, broken into lines by the layout."""
-        x, y = self.layout.margin / self.layout.size[0], 1 - 0.1 / self.layout.size[1]
-        lines = "\n".join(self.layout.title)
-        self.figure.text(x, y, lines, fontsize=9, color=INK, va="top", linespacing=1.25, parse_math=False)
+        """The title and the note, broken into lines by the layout."""
+        layout = self.layout
+        for lines, top, points, color in (
+            (layout.title, 0.1, 9, INK),
+            (layout.note, layout.note_top, 7, FAINT),
+        ):
+            x, y = layout.margin / layout.size[0], 1 - top / layout.size[1]
+            text = self.figure.text(x, y, "\n".join(lines), va="top", linespacing=1.25, parse_math=False)
+            text.set(fontsize=points, color=color)
 
     def regions(self) -> None:
         """The first panel: every region, for i2t in the colour of its relevance."""
