@@ -1,5 +1,6 @@
 """Attention pictures: what is drawn, where, and that nothing lies on top of something else."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -64,7 +65,23 @@ def test_every_word_has_a_panel_with_its_relevance() -> None:
     shown = {text.get_text() for text in figure.findobj(match=lambda a: hasattr(a, "get_text"))}
     relevance = explained(words=["red", "dog"]).relevance
     assert {"red", "dog", "7 regions"} <= shown
-    assert {f"R {value:.2f}" for value in relevance} <= shown
+    assert {f"R {value:.2f}".replace("-", "\N{MINUS SIGN}") for value in relevance} <= shown
+
+
+def test_bars_of_relevance_share_one_scale_on_which_a_small_one_looks_small() -> None:
+    """Lengths are in proportion to R, those below 0 point the other way in another colour."""
+    one = replace(explained(words=["red", "dog", "runs"]), relevance=np.array([0.05, -0.2, 0.1]))
+    figure = attention_figure(one)
+    bars = [axes.patches for axes in figure.axes if len(axes.patches) == 2]
+    assert len(bars) == 3
+    lengths = [bar.get_width() for _, bar in bars]
+    assert lengths[1] / lengths[0] == pytest.approx(-4)
+    assert lengths[2] / lengths[0] == pytest.approx(2)
+    back, longest = bars[2]
+    assert longest.get_width() / back.get_width() == pytest.approx(0.1 / 0.7)  # from -0.2 to 0.5
+    assert back.get_x() == pytest.approx(bars[1][1].get_x() + bars[1][1].get_width())
+    assert bars[0][1].get_facecolor() == longest.get_facecolor() != bars[1][1].get_facecolor()
+    assert "from \N{MINUS SIGN}0.20 to 0.50" in "".join(text.get_text() for text in figure.texts)
 
 
 @pytest.mark.parametrize("direction", ["t2i", "i2t"])

@@ -18,6 +18,7 @@ from scan_lightning.data.text import UNK
 from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.report.overlay import Explained, attention_figure
+from scan_lightning.report.text import signed
 
 Array: TypeAlias = NDArray[Any]
 
@@ -105,7 +106,7 @@ def draw_attention(
         picture = open_picture(images_dir, name, store.image_size(image))
         if not all(store.image_size(image)):  # then boxes count pixels of this file
             explained = replace(explained, size=picture.size)
-    note = f"{name}, similarity {explained.score:.2f}"
+    note = f"{name}, similarity {signed(explained.score)}"
     return attention_figure(explained, picture=picture, title=f"“{sentence}”", note=note)
 
 

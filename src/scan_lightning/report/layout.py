@@ -9,6 +9,7 @@ from scan_lightning.report.text import wrap
 
 _PANEL = 1.29  # inches, the longer side of a picture
 _NARROWEST = 0.75  # inches: a slim picture is drawn higher, so that labels below it have room
+_LEAST = 3.75  # inches: what the scales below the panels take
 _WIDTH = 7.2  # inches: two columns of a journal, a page of a report
 
 
@@ -31,7 +32,7 @@ class Layout:
         fitting = max(1, int((_WIDTH - 2 * self.margin + self.gap) / (panel[0] + self.gap)))
         rows = -(-panels // fitting)
         self.columns = -(-panels // rows)  # rows of about the same length
-        across = max(2 * self.margin + self.columns * (panel[0] + self.gap) - self.gap, 3.4)
+        across = max(2 * self.margin + self.columns * (panel[0] + self.gap) - self.gap, _LEAST)
         self.title = wrap(title, inches=across - 2 * self.margin, points=9)
         self.note = wrap(note, inches=across - 2 * self.margin, points=7)
         self.note_top = 0.1 + len(self.title) * 0.17

@@ -25,15 +25,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scan_lightning.report.layout import Layout
-from scan_lightning.report.text import fit_width
+from scan_lightning.report.text import fit_width, signed
 
 Array: TypeAlias = NDArray[Any]
 
 SCALE = matplotlib.colormaps["viridis"]  # reads the same to the colour-blind and in grey
 PAPER, INK, FAINT = "#ffffff", "#1a1c20", "#6b717b"
-RELEVANCE = "#0072b2"
+RELEVANCE, AGAINST = "#0072b2", "#d55e00"  # R above and below 0
+OUTLINE = "#7d8594"  # of regions on an empty canvas
 CANVAS = (38, 42, 50)  # stands in for a picture that is not there
 DIM = 0.38  # brightness of what has no weight
+_BAR = 0.5  # the least R at which a bar ends, so that a small one does not look large
 _LONGEST = 512  # pixels of a picture inside the figure
 
 
@@ -158,6 +160,7 @@ class _Painter:
         for region in np.argsort(weights, kind="stable").tolist():
             share, box = float(shares[region]), self.explained.boxes[region]
             if self.blank:
+                _frame(axes, box, ec=OUTLINE, lw=0.4, alpha=0.6)
                 _frame(axes, box, fill=True, fc=SCALE(share), ec="none", alpha=0.15 + 0.75 * share)
             _frame(axes, box, ec=SCALE(share), lw=0.4 + 1.6 * share, alpha=0.35 + 0.65 * share)
         if self.explained.direction == "t2i":
@@ -173,7 +176,9 @@ class _Painter:
         asks = "a word on a region" if t2i else "a region on a word"
         self._scale(left, top, self.heat, f"weight of {asks}")
         if t2i:
-            legend = "bar: relevance R of a word,\ncosine with what it looks at"
+            low, high = self._reach()
+            legend = "bar: relevance R of a word, its cosine\nwith what it looks at"
+            legend += f"; from {signed(low)} to {signed(high)}"
             x, y = right / self.layout.size[0], 1 - (top + 0.02) / self.layout.size[1]
             self.figure.text(x, y, legend, fontsize=6.5, color=FAINT, va="center", linespacing=1.3)
         else:
@@ -196,10 +201,15 @@ class _Painter:
         label = axes.set_xlabel(text, fontsize=6.5, color=FAINT, labelpad=2)
         fit_width(label, self.layout.panel[0] + 0.08)
 
+    def _reach(self) -> tuple[float, float]:
+        """The ends of all bars of relevance."""
+        relevance = self.explained.relevance
+        return min(float(relevance.min()), 0.0), max(float(relevance.max()), _BAR)
+
     def _relevance(self, axes: Axes, number: int) -> None:
-        """A bar from 0 to the figure's largest relevance below the panel, with the number."""
+        """A bar below the panel from 0 to the relevance, on a scale all panels share, with the number."""
         relevance = float(self.explained.relevance[number])
-        longest = max(float(self.explained.relevance.max()), 1e-6)
+        low, high = self._reach()
         inch = 1 / self.layout.size[1]
         panel = axes.get_position()
         bar = self.figure.add_axes((panel.x0, panel.y0 - 0.135 * inch, panel.width, 0.07 * inch))
@@ -207,9 +217,14 @@ class _Painter:
         bar.set_xlim(0, 1)
         bar.set_ylim(0, 1)
         start = 0.44 / self.layout.panel[0]  # behind the number
-        for reach, color in ((1.0, "#e6e8ec"), (float(np.clip(relevance / longest, 0, 1)), RELEVANCE)):
-            bar.add_patch(Rectangle((start, 0.15), (1 - start) * reach, 0.7, fc=color, ec="none"))
-        bar.text(0.0, 0.5, f"R {relevance:.2f}", fontsize=7, color=INK, va="center")
+        length = (1 - start) / (high - low)  # of one
+        zero = start - low * length
+        color = RELEVANCE if relevance >= 0 else AGAINST
+        bar.add_patch(Rectangle((start, 0.15), 1 - start, 0.7, fc="#e6e8ec", ec="none"))
+        bar.add_patch(Rectangle((zero, 0.15), relevance * length, 0.7, fc=color, ec="none"))
+        if low < 0:
+            bar.plot([zero, zero], [-0.15, 1.15], color=INK, lw=0.6, clip_on=False)
+        bar.text(0.0, 0.5, f"R {signed(relevance)}", fontsize=7, color=INK, va="center")
 
     def _scale(self, left: float, top: float, heat: Normalize, label: str) -> None:
         axes = self.layout.box(self.figure, left, top, 1.1, 0.08)

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from scan_lightning.report.overlay import FAINT, INK, PAPER
-from scan_lightning.report.text import wrap
+from scan_lightning.report.text import signed, wrap
 
 RIGHT = "#009e73"
 _WIDTH, _MARGIN, _GAP = 7.2, 0.14, 0.14  # inches
@@ -68,7 +68,7 @@ def retrieval_sheet(sentence: str, found: Sequence[Found], *, rank: int, total: 
         axes.imshow(item.picture.convert("RGB"), interpolation="lanczos", aspect="auto")
         axes.axis("off")
         centre = (_MARGIN + number * (side + _GAP) + side / 2) / _WIDTH
-        label = f"{number + 1}   {item.score:.2f}" + ("   right" if item.right else "")
+        label = f"{number + 1}   {signed(item.score)}" + ("   right" if item.right else "")
         color, weight = (RIGHT, "bold") if item.right else (INK, "normal")
         place = (centre, 0.24 / height)
         figure.text(*place, label, fontsize=8, ha="center", va="top", color=color, weight=weight)

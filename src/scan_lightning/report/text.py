@@ -1,4 +1,4 @@
-"""Text of a known width inside figures: wrapping and fitting by the font's own measures."""
+"""Text inside figures: wrapped and fitted by the font's own measures, numbers as they are printed."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ def fit_width(text: Text, inches: float) -> None:
     while len(content) > 1 and text_width(content, points, weight) > inches:
         content = content.removesuffix("…")[:-1] + "…"
         text.set_text(content)
+
+
+def signed(value: float) -> str:
+    """A number with two decimals and a real minus sign."""
+    return f"{value:z.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _broken(word: str, inches: float, points: float) -> list[str]:
