@@ -58,6 +58,13 @@ class Negatives(StrEnum):
     all = "all"
 
 
+class NegativesScope(StrEnum):
+    """Where negatives are looked for when several processes share a batch."""
+
+    whole_batch = "global"
+    own_share = "local"
+
+
 class LoggerKind(StrEnum):
     """Where the series of a run go besides metrics.csv, which is always written."""
 
@@ -146,6 +153,8 @@ class LossConfig:
     margin: float = limited(0.2, at_least=0)
     negatives: Negatives = Negatives.hardest
     warmup_steps: int = limited(0, at_least=0)  # first optimizer steps with all negatives
+    negatives_scope: NegativesScope = NegativesScope.whole_batch  # local: each process's own share only
+    large_batch: bool = False  # one loss over all accumulated batches, which are encoded one after the other
 
 
 @dataclass
@@ -167,6 +176,7 @@ class TrainerConfig:
     devices: int = limited(1, at_least=1, special=-1, special_meaning="all there are")
     nodes: int = limited(1, at_least=1)
     precision: Precision = Precision.fp32
+    accumulate_grad_batches: int = limited(1, at_least=1)  # batches of data.batch_size an optimizer step
     max_epochs: int = limited(30, at_least=1)
     max_steps: int = limited(-1, at_least=1, special=-1, special_meaning="no limit")
 

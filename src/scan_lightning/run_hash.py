@@ -7,7 +7,7 @@ import json
 from pathlib import PurePath
 from typing import Any
 
-from scan_lightning.config import plain
+from scan_lightning.config import NegativesScope, plain
 
 # What changes where and how fast a run goes, or what is kept of it, but not what it computes.
 WITHOUT_EFFECT = (
@@ -17,6 +17,7 @@ WITHOUT_EFFECT = (
     "trainer.nodes",
     "data.workers",
 )
+SHARES = ("trainer.devices", "trainer.nodes")
 WITHOUT_EFFECT_SECTIONS = ("logger", "checkpointing", "run_dir", "resume")
 
 
@@ -35,7 +36,11 @@ def hashed_values(config: object) -> dict[str, Any]:
     values = plain(config)
     for section in WITHOUT_EFFECT_SECTIONS:
         values.pop(section, None)
+    # With negatives of its own share only, how many processes there are changes what a run computes.
+    by_share = values.get("loss", {}).get("negatives_scope") == NegativesScope.own_share
     for key in WITHOUT_EFFECT:
+        if by_share and key in SHARES:
+            continue
         section, name = key.split(".")
         values.get(section, {}).pop(name, None)
     values["data"]["path"] = PurePath(values["data"]["path"]).name

@@ -33,6 +33,7 @@ OTHER_VALUES = {
     "attention.raw_norm": "softmax",
     "attention.aggregation": "sum",
     "loss.negatives": "all",
+    "loss.negatives_scope": "local",
     "trainer.precision": "bf16",
 }
 
@@ -72,6 +73,16 @@ def test_everything_else_counts(key: str) -> None:
         key, not value if isinstance(value, bool) else 7 if isinstance(value, int) else 0.7
     )
     assert config_hash(changed(key, other)) != BASE
+
+
+def test_with_negatives_of_a_process_alone_their_number_counts() -> None:
+    def hashed(**trainer: Any) -> str:
+        values = plain(changed("loss.negatives_scope", "local"))
+        values["trainer"].update(trainer)
+        return config_hash(build(TrainConfig, values))
+
+    assert len({hashed(), hashed(devices=2), hashed(nodes=3)}) == 3
+    assert hashed(strategy="ddp") == hashed()
 
 
 def test_it_is_twelve_hexadecimal_digits_and_stable() -> None:

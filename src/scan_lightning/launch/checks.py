@@ -17,6 +17,7 @@ from scan_lightning.config import (
     EvaluateConfig,
     LoggerKind,
     Negatives,
+    NegativesScope,
     Rule,
     Strategy,
     TrainConfig,
@@ -41,7 +42,8 @@ def without_effect(
         given: the keys that the user set on the command line.
     """
     if isinstance(config, EvaluateConfig | EnsembleConfig):
-        for key in ("data.word_threshold", "trainer.max_epochs", "trainer.max_steps", "trainer.precision"):
+        names = ("max_epochs", "max_steps", "precision", "accumulate_grad_batches")
+        for key in ("data.word_threshold", *(f"trainer.{name}" for name in names)):
             if key in given:
                 yield f"{key} has no effect on evaluation (the checkpoint's vocabulary, one pass in fp32)"
         return
@@ -64,6 +66,14 @@ def without_effect(
             f"loss.warmup_steps={config.loss.warmup_steps} has no effect with loss.negatives=all "
             "(the warm-up is the steps with all negatives)"
         )
+    trainer = config.trainer
+    if config.loss.large_batch and trainer.accumulate_grad_batches == 1:
+        yield (
+            "loss.large_batch=true has no effect with trainer.accumulate_grad_batches=1 (it makes one "
+            "batch of those that are accumulated)"
+        )
+    if config.loss.negatives_scope is NegativesScope.own_share and trainer.devices == trainer.nodes == 1:
+        yield "loss.negatives_scope=local has no effect on one device (its share is the whole batch)"
     if "optimizer.decay_epoch" in given and config.optimizer.decay_epoch >= config.trainer.max_epochs:
         yield (
             f"optimizer.decay_epoch={config.optimizer.decay_epoch} has no effect with "
@@ -73,6 +83,21 @@ def without_effect(
         for key in leaf_keys(TrainConfig):
             if key.startswith("logger.") and key != "logger.kind" and key in given:
                 yield f"{key} has no effect with logger=csv (metrics.csv goes into the run's folder)"
+
+
+def contradictions(config: TrainConfig | EvaluateConfig | EnsembleConfig) -> Iterator[Fault]:
+    """Faults of settings that exclude each other."""
+    if not isinstance(config, TrainConfig) or config.loss.large_batch:
+        return
+    count = config.trainer.accumulate_grad_batches
+    if count > 1:
+        yield Fault(
+            "trainer.accumulate_grad_batches",
+            f"{count} batches a step, each with negatives among its own {config.data.batch_size} pairs only, "
+            "which is not the loss of one large batch",
+            "add loss.large_batch=true, which encodes the batches one after the other and takes one loss "
+            f"over all {count * config.data.batch_size} pairs, or give trainer.accumulate_grad_batches=1",
+        )
 
 
 def missing_files(values: Mapping[str, Any]) -> Iterator[Fault]:

@@ -117,6 +117,7 @@ def _check(command: Command, composed: list[DictConfig], given: set[str], multir
         config, found = faults_of(command.schema, values)
         faults += [*found, *checks.missing_files(values)]
         if config is not None:
+            faults += checks.contradictions(config)
             faults += checks.launching(config, cfg.hydra.launcher, given, multirun=multirun)
             notes.update(dict.fromkeys(checks.without_effect(config, given)))
     faults += checks.unwritable(Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir))

@@ -21,7 +21,7 @@ class ScanModel(nn.Module):
 
     def __init__(self, feature_dim: int, vocabulary_size: int, config: ModelConfig) -> None:
         super().__init__()
-        self.feature_dim = feature_dim
+        self.feature_dim, self.embed_size = feature_dim, config.embed_size
         self.image_encoder = ImageEncoder(
             feature_dim,
             config.embed_size,

@@ -52,6 +52,7 @@ TRAINING = (
     Lines("Loss (sum over the batch)", ("train/loss",)),
     Lines("Learning rate", ("train/lr",), log=True),
     Lines("Gradient norm before clipping", ("train/grad_norm",), log=True),
+    Lines("Pairs a step (effective batch)", ("train/pairs",)),
     Lines("Pairs a second", ("train/pairs_per_second",)),
     Lines("Memory (GiB)", ("train/memory_gib",)),
 )

@@ -3,7 +3,8 @@
 With hardest negatives the loss reads 3 B of the B^2 similarities: the diagonal, one negative a row, one a
 column. They are mined without a gradient and then scored again with one. The steps are separate functions, so
 that several devices can mine a slice of the images each:
-`mine_hardest` (a slice) -> `merge_columns` (across slices) -> `hardest_loss` (pairs).
+`mine_hardest` (a slice) -> `merge_columns` (across slices) -> `hardest_loss` (pairs). With all negatives a
+slice's share is `all_negatives_loss`.
 """
 
 import math
@@ -83,7 +84,7 @@ def triplet_loss(
             word_counts=word_counts,
             memory_budget=memory_budget,
         )
-        return _all_negatives(scores, margin)
+        return all_negatives_loss(scores, scores.diagonal(), margin=margin)
     mined = mine_hardest(
         regions,
         words,
@@ -215,6 +216,22 @@ def hardest_loss(
     return cost_caption.sum() + cost_image.sum()
 
 
+def all_negatives_loss(scores_SB: Tensor, right_B: Tensor, *, first: int = 0, margin: float = 0.2) -> Tensor:
+    """The cost of every wrong pair, summed, or a slice's share of it.
+
+    Args:
+        scores_SB: (slice, B) similarities of images `first : first + slice` and all captions.
+        right_B: (B,) similarity of each right pair.
+        first: where the slice starts; the shares of disjoint slices add up to the loss of the batch.
+        margin: alpha.
+    """
+    images = torch.arange(first, first + len(scores_SB), device=scores_SB.device)
+    wrong = torch.arange(len(right_B), device=scores_SB.device) != images[:, None]
+    cost_caption = torch.relu(margin + scores_SB - right_B[images, None])
+    cost_image = torch.relu(margin + scores_SB - right_B[None, :])
+    return ((cost_caption + cost_image) * wrong).sum()
+
+
 def check_margin(margin: float) -> None:
     """Refuse a margin that is no number or negative.
 
@@ -227,13 +244,3 @@ def check_margin(margin: float) -> None:
 
 def _hinge(cost: Tensor, counts: Tensor) -> Tensor:
     return torch.relu(cost).masked_fill(~counts.to(cost.device), 0)
-
-
-def _all_negatives(scores_BB: Tensor, margin: float) -> Tensor:
-    """Every negative's cost, summed."""
-    right_B = scores_BB.diagonal()
-    wrong = ~torch.eye(len(scores_BB), dtype=torch.bool, device=scores_BB.device)
-    cost = torch.relu(margin + scores_BB - right_B[:, None]) + torch.relu(
-        margin + scores_BB - right_B[None, :]
-    )
-    return (cost * wrong).sum()

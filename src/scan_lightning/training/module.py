@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from scan_lightning.config import Negatives, TrainConfig
+from scan_lightning.config import Negatives, NegativesScope, TrainConfig
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.data.text import Vocabulary
 from scan_lightning.model.checkpoint import KEY, payload
@@ -21,6 +21,8 @@ from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.score import rank_split
 from scan_lightning.similarity import triplet_loss
 from scan_lightning.training.embedding import SplitEmbeddings
+from scan_lightning.training.encode import encode_pairs
+from scan_lightning.training.global_loss import loss_share
 
 
 class ScanModule(pl.LightningModule):
@@ -57,18 +59,30 @@ class ScanModule(pl.LightningModule):
         self._split: list[SplitEmbeddings] = []
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
-        """Return the triplet loss of a batch, the sum over its pairs."""
-        images, captions = batch.images, batch.captions
-        loss = triplet_loss(
-            self.model.encode_images(images.regions, images.counts),
-            self.model.encode_captions(captions.tokens, captions.counts),
-            self.rule,
-            margin=self.config.loss.margin,
-            negatives=self._negatives(),
-            region_counts=images.counts,
-            word_counts=captions.counts,
-        )
-        return {"loss": loss, "train/loss": loss.detach()}
+        """Return the triplet loss of a batch, the sum over the pairs of all processes, and how many they are.
+
+        What is differentiated in a process is its share of that sum, times the number of processes: DDP
+        averages the gradients of processes, and the gradient of the sum is the sum of theirs.
+        """
+        loss = self.config.loss
+        own = encode_pairs(self.model, batch, self._part)
+        world = self.trainer.world_size
+        if world > 1 and loss.negatives_scope is NegativesScope.whole_batch:
+            share = loss_share(own, self.rule, margin=loss.margin, negatives=self._negatives())
+        elif len(own):
+            share = triplet_loss(
+                own.regions,
+                own.words,
+                self.rule,
+                margin=loss.margin,
+                negatives=str(self._negatives()),
+                region_counts=own.region_counts,
+                word_counts=own.word_counts,
+            )
+        else:
+            share = own.regions.sum() + own.words.sum()  # zero
+        total = self._sum_over_ranks(torch.stack([share.detach(), share.new_full((), len(own))]))
+        return {"loss": share * world, "train/loss": total[0], "train/pairs": total[1]}
 
     def on_validation_epoch_start(self) -> None:
         """Make room for the embeddings of the split about to be encoded."""
@@ -133,11 +147,18 @@ class ScanModule(pl.LightningModule):
         """Add what `evaluate` and `load` need besides the weights."""
         checkpoint[KEY] = payload(self.config, self.vocabulary, self.tokenizer, self.model.feature_dim)
 
-    def _negatives(self) -> str:
+    def _negatives(self) -> Negatives:
         """Return which negatives count now: all of them in the warm-up."""
         if self.global_step < self.config.loss.warmup_steps:
-            return str(Negatives.all)
-        return str(self.config.loss.negatives)
+            return Negatives.all
+        return self.config.loss.negatives
+
+    @property
+    def _part(self) -> int | None:
+        """How many pairs this process encodes at a time, when several batches are accumulated."""
+        if self.config.trainer.accumulate_grad_batches == 1:
+            return None
+        return -(-self.config.data.batch_size // self.trainer.world_size)
 
     def _sum_over_ranks(self, tensor: Tensor) -> Tensor:
         summed: Tensor = self.trainer.strategy.reduce(tensor, reduce_op="sum")

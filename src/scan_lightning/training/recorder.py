@@ -53,8 +53,8 @@ class Recorder(pl.Callback):
         """Note a step."""
         assert isinstance(pl_module, ScanModule)
         row = {"step": trainer.global_step, "epoch": trainer.current_epoch}
-        self._waiting.append({**row, "train/loss": outputs["train/loss"], **pl_module.step_values})
-        self._speed.end_step(len(batch) * trainer.world_size)
+        figures = {name: outputs[name] for name in ("train/loss", "train/pairs")}
+        self._waiting.append({**row, **figures, **pl_module.step_values})
         if len(self._waiting) >= (GPU_ROWS if pl_module.device.type == "cuda" else 1):
             self.write(trainer)
 
@@ -81,7 +81,10 @@ class Recorder(pl.Callback):
         ]
         trained = [row for row in plain if "train/loss" in row]
         if trained:
-            speed = self._speed.take(trainer.strategy.root_device)
+            for row in trained:
+                row["train/pairs"] = int(row["train/pairs"])
+            pairs = sum(int(row["train/pairs"]) for row in trained)
+            speed = self._speed.take(pairs, trainer.strategy.root_device)
             for row in trained:
                 row.update(speed)
         for row in plain:

@@ -15,7 +15,8 @@ RECALLS = tuple(
     f"val/{side}/{name}" for side in ("i2t", "t2i") for name in ("r1", "r5", "r10", "medr", "meanr")
 )
 SPEED = ("train/pairs_per_second", "train/memory_gib")
-COLUMNS = ("step", "epoch", "train/loss", "train/lr", "train/grad_norm", *SPEED, *RECALLS, "val/rsum")
+STEP = ("train/loss", "train/pairs", "train/lr", "train/grad_norm")
+COLUMNS = ("step", "epoch", *STEP, *SPEED, *RECALLS, "val/rsum")
 
 
 class Series:

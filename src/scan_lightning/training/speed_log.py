@@ -12,13 +12,12 @@ GIB = 2**30
 
 
 class SpeedLog:
-    """Counts pairs and the time they take, loading included, validations and saves not.
+    """Measures the time that steps take, loading included, validations and saves not.
 
     On a GPU a look waits for it, so the rate is that of the steps since the last look, which have all ended.
     """
 
     def __init__(self) -> None:
-        self._pairs = 0
         self._seconds = 0.0
         self._start: float | None = None
 
@@ -27,24 +26,24 @@ class SpeedLog:
         if self._start is None:
             self._start = time.monotonic()
 
-    def end_step(self, pairs: int) -> None:
-        """Count the pairs of a step, those of all processes."""
-        self._pairs += pairs
-
     def pause(self) -> None:
         """Stop the clock."""
         if self._start is not None:
             self._seconds += time.monotonic() - self._start
             self._start = None
 
-    def take(self, device: torch.device) -> dict[str, float]:
+    def take(self, pairs: int, device: torch.device) -> dict[str, float]:
         """Return the figures since the last time, after the device has caught up.
+
+        Args:
+            pairs: those of the steps since then, in all processes.
+            device: of this process.
 
         Memory is the most used so far: what torch allocated on the GPU, or the process's size on the CPU.
         """
         running = self._start is not None
         self.pause()
-        pairs, seconds, self._pairs, self._seconds = self._pairs, self._seconds, 0, 0.0
+        seconds, self._seconds = self._seconds, 0.0
         if running:
             self.begin_step()
         peak = peak_memory()
