@@ -109,18 +109,21 @@ def test_a_word_lights_its_regions_and_a_region_its_words(open_page) -> None:
     page = open_page("one").page
     data = page.evaluate("report.explorer.pictures[0]")
     sentence = next(one for one in data["sentences"] if one["right"])
-    assert max(lit(page, "right")) == 0
+    sharpest = max(sentence["weights"], key=max)
+    assert lit(page, "right") == pytest.approx([weight / data["heat"] for weight in sharpest])
+    other = lit(page, "wrong")
     page.locator("[data-side=right] [data-word='1']").hover()
     expected = [weight / data["heat"] for weight in sentence["weights"][1]]
     assert lit(page, "right") == pytest.approx(expected)
-    assert max(lit(page, "wrong")) == 0
+    assert lit(page, "wrong") == other
     most = int(np.argmax(sentence["weights"][1])) + 1
     note = page.locator("[data-side=right] .note")
     assert f"“{sentence['words'][1]}” looks most at region {most}" in note.inner_text()
-    assert f"R {sentence['relevance'][1]:.2f}" in note.inner_text()
+    assert f"R {sentence['relevance'][1]:.2f}".replace("-", "\N{MINUS SIGN}") in note.inner_text()
 
     page.locator("[data-side=right] [data-region='0']").focus()
-    assert lit(page, "right")[0] == 1
+    alone = [1.0] + [0.0] * (len(data["boxes"]) - 1)
+    assert lit(page, "right") == lit(page, "wrong") == alone
     strongest = int(np.argmax([line[0] for line in sentence["weights"]]))
     assert f"“{sentence['words'][strongest]}”" in note.inner_text()
     colours = page.eval_on_selector_all(
@@ -132,6 +135,9 @@ def test_a_word_lights_its_regions_and_a_region_its_words(open_page) -> None:
 
 def test_a_click_holds_until_the_next(open_page) -> None:
     page = open_page("one").page
+    page.locator("[data-side=wrong] .word").first.focus()
+    page.keyboard.press("Escape")
+    assert max(lit(page, "wrong")) == 0
     word = page.locator("[data-side=wrong] [data-word='0']")
     word.click()
     page.mouse.move(5, 5)
@@ -153,16 +159,20 @@ def test_works_by_keyboard_alone(open_page) -> None:
     page.locator(".thumbs button").first.focus()
     page.keyboard.press("ArrowRight")
     assert page.locator(".thumbs [aria-pressed=true]").get_attribute("aria-label").startswith("picture 2")
-    for _ in range(80):
+    stops = []
+    for _ in range(3):  # each group is one stop, however many pictures, regions and words there are
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.matches('[data-side=right] .word')"):
-            break
-    else:
-        pytest.fail("tab never reached a word")
+        stops.append(page.evaluate("document.activeElement.tagName + '.' + document.activeElement.className"))
+    assert stops[0].startswith("SELECT")
+    assert page.evaluate("document.activeElement.matches('[data-side=right] .word')"), stops
+    assert page.evaluate("document.activeElement.dataset.word") == "0"
     assert max(lit(page, "right")) > 0
     first = lit(page, "right")
     page.keyboard.press("ArrowRight")
     assert lit(page, "right") != first
+    page.keyboard.press("End")
+    words = page.locator("[data-side=right] .word").count()
+    assert page.evaluate("document.activeElement.dataset.word") == str(words - 1)
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     assert max(lit(page, "right")) == 0
@@ -206,8 +216,14 @@ def test_fits_a_phone_and_shows_both_schemes(open_page, tmp_path, name, scheme) 
     opened = open_page(name, width=360, scheme=scheme, touch=True)
     page = opened.page
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.locator("[data-side=right] [data-word='0']").tap()
+    before = lit(page, "right")
+    page.locator("[data-side=right] .word:not(.lit)").first.tap()
     assert max(lit(page, "right")) > 0
+    assert lit(page, "right") != before
+    names = page.locator(".recall tbody th").first.bounding_box()
+    assert names["width"] < 170  # a long name leaves room for figures
+    page.locator(".recall").evaluate("table => { table.parentElement.scrollLeft = 100; }")
+    assert page.locator(".recall tbody th").first.bounding_box()["x"] == names["x"]
     shot = tmp_path / "phone.png"
     page.screenshot(path=shot, full_page=True)
     pixels = np.asarray(Image.open(shot).convert("L"))
@@ -221,6 +237,8 @@ def test_a_sweep_has_a_heat_map_and_parallel_coordinates(open_page) -> None:
     page = opened.page
     assert "Sweep" in page.locator("h2").all_inner_texts()
     assert page.locator("#sweep .cell").count() == 6
+    columns = page.locator("#sweep .card").first.locator("svg text").all_text_contents()[:3]
+    assert columns == ["4.0", "9.0", "14.0"]
     cell = page.locator("#sweep .cell").last
     cell.hover()
     told = page.locator("#sweep .card").first.locator(".note").inner_text()
@@ -244,9 +262,12 @@ def test_without_pictures_regions_lie_on_a_canvas(open_page) -> None:
     assert page.locator("[data-side=right] image").count() == 0
     page.locator("[data-side=right] [data-word='0']").hover()
     fills = page.eval_on_selector_all(
-        "[data-side=right] .region", "all => all.map(region => region.getAttribute('fill'))"
+        "[data-side=right] .region", "all => all.map(region => getComputedStyle(region).fill)"
     )
+    sentence = next(one for one in page.evaluate("report.explorer.pictures[0].sentences") if one["right"])
     assert all(fill.startswith("rgb(") for fill in fills)
+    assert len(set(fills)) == len(set(sentence["weights"][0]))
+    assert page.locator("[data-side=right] [mask]").get_attribute("visibility") == "hidden"
     assert "is looked at most by region" in page.locator("[data-side=right] .note").inner_text()
 
 

@@ -32,6 +32,7 @@ def run_data(
     if curves and run.curves is not None:
         data["losses"] = thinned(run.curves.losses)
         data["recallSums"] = [[step, round(value, 2)] for step, value in run.curves.recalls]
+        data["warmup"] = flat(run.settings).get("loss.warmup_steps", 0)
     if queries is not None:
         data["histogram"] = {"i2t": shares(queries.ranks.i2t), "t2i": shares(queries.ranks.t2i)}
     if run.results is not None:

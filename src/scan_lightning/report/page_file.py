@@ -21,7 +21,7 @@ from scan_lightning.model.trained import TrainedModel
 from scan_lightning.report.explorer import data_uri, explorer_data, picture_of
 from scan_lightning.report.page_data import BUCKETS, run_data
 from scan_lightning.report.query_table import query_tables, shown_images
-from scan_lightning.report.run_tables import recall_html, record_html
+from scan_lightning.report.run_tables import breakable, recall_html, record_html
 from scan_lightning.report.runs import Run, one_each, swept_keys
 from scan_lightning.report.scoring import rank_model
 from scan_lightning.retrieval.queries import Queries
@@ -138,7 +138,7 @@ def _queries(explored: Explored, images_dir: Path | None) -> str:
         thumbnails[image] = (
             f'<img src="{data_uri(picture, THUMBNAIL)}" alt="{alt}" title="{alt}">'
             if picture
-            else escape(name)
+            else breakable(name)
         )
     about = f"Of <b>{escape(explored.run.name)}</b> on {queries.split}."
     return _section("queries", "Best and worst queries", about, query_tables(queries, thumbnails.__getitem__))
@@ -147,7 +147,7 @@ def _queries(explored: Explored, images_dir: Path | None) -> str:
 def _explorer(explored: Explored) -> str:
     way = {
         "t2i": "Words look at regions: the weights of a word add up to one over the picture's regions; the "
-        "bar below a word is its relevance R, the cosine with what it looks at.",
+        "bar below a word is its relevance R, the cosine with what it looks at, orange when negative.",
         "i2t": "Regions look at words: the weights of a region add up to one over the sentence's words.",
     }[explored.model.rule.direction]
     about = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -21,7 +22,7 @@ def recall_html(runs: Sequence[Run]) -> str:
     for run in done:
         assert run.results is not None
         style = ' class="best"' if run in best else ""
-        name = f'<th scope="row">{escape(run.name)}</th><td>{escape(str(run.results["split"]))}</td>'
+        name = f'<th scope="row">{breakable(run.name)}</th><td>{escape(str(run.results["split"]))}</td>'
         rows.append(f"<tr{style}>{name}{''.join(_cells(run.results))}</tr>")
         paper = paper_row(run)
         if paper is not None:
@@ -36,7 +37,13 @@ def recall_html(runs: Sequence[Run]) -> str:
         f'<tr><th rowspan="2" scope="col">run</th><th rowspan="2" scope="col">split</th>{sides}'
         f'<th rowspan="2" scope="col">rsum</th></tr><tr>{names}</tr>'
     )
-    return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
+    table = f'<table class="recall"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
+
+
+def breakable(name: str) -> str:
+    """A name as HTML that a narrow column may break between its parts."""
+    return re.sub(r"([/._-]+)", r"\1<wbr>", escape(name))
 
 
 def _best(runs: Sequence[Run]) -> list[Run]:
@@ -69,12 +76,12 @@ def record_html(runs: Sequence[Run]) -> str:
     names = ("run", "command", "status", "data", "steps", "time", "commit", "hardware")
     head = "".join(f'<th scope="col" class="text">{name}</th>' for name in names)
     rows = "".join(
-        f'<tr><th scope="row">{escape(run.name)}</th>'
+        f'<tr><th scope="row">{breakable(run.name)}</th>'
         + "".join(f'<td class="text">{escape(cell)}</td>' for cell in _record(run.record))
         + "</tr>"
         for run in runs
     )
-    table = f'<table class="small"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    table = f'<table class="runs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return f'<div class="scroll">{table}</div>'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,17 @@ def _run_folders(path: Path) -> list[Path]:
         raise ScanError(f"{path}: there is no such folder; expected a run's, such as outputs/train/RUN")
     if (path / RECORD).exists():
         return [path]
-    return [found for child in sorted(path.iterdir()) if child.is_dir() for found in _run_folders(child)]
+    return [
+        found
+        for child in sorted(path.iterdir(), key=_by_number)
+        if child.is_dir()
+        for found in _run_folders(child)
+    ]
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """An order in which smoothing-4 comes before smoothing-20."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
 _SPLITS = {"train", "val", "test"}

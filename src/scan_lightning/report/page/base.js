@@ -6,9 +6,9 @@ const VIRIDIS = [
   [68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142],
   [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37],
 ];
-// Okabe and Ito's colours, told apart by the colour-blind; the first two also in grey.
-const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
-const OTHERS = "#9aa0ab";
+// Set in the style sheet, for light and dark.
+const SERIES = [0, 1, 2, 3, 4, 5].map((number) => `var(--series-${number})`);
+const OTHERS = "var(--others)";
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -70,6 +70,29 @@ function ticks(low, high, count) {
 
 function short(value) {
   return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(3)));
+}
+
+// With a real minus sign.
+function signed(value, digits = 2) {
+  return (Number(value.toFixed(digits)) || 0).toFixed(digits).replace("-", "\u2212");
+}
+
+// One stop for the tab key; the arrow keys go on from there.
+function roving(nodes, moved = () => {}) {
+  nodes.forEach((node, place) => {
+    node.setAttribute("tabindex", place ? -1 : 0);
+    node.addEventListener("focus", () => {
+      nodes.forEach((other) => other.setAttribute("tabindex", other === node ? 0 : -1));
+    });
+    node.addEventListener("keydown", (event) => {
+      const targets = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: nodes.length - 1 };
+      const next = nodes[targets[event.key]];
+      if (!next) return;
+      event.preventDefault();
+      next.focus();
+      moved(next);
+    });
+  });
 }
 
 // Says something below a chart, to eyes and to screen readers.

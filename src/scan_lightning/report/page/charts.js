@@ -1,14 +1,14 @@
 "use strict";
 // Training curves, rank histograms, and what a sweep came to.
 
-function lineChart(parent, title, lines, { log = false, range = null } = {}) {
+function lineChart(parent, title, lines, { log = false, range = null, change = 0 } = {}) {
   const shown = lines.filter((line) => line.points.length);
   const card = make("div", { class: "card" }, make("h3", {}, title));
   parent.append(card);
-  whenPlaced.push(() => drawLines(card, title, shown, log, range));
+  whenPlaced.push(() => drawLines(card, title, shown, { log, range, change }));
 }
 
-function drawLines(card, title, shown, log, range) {
+function drawLines(card, title, shown, { log, range, change }) {
   const [width, height, left, right, top, bottom] = [chartWidth(card), 260, 52, 14, 12, 34];
   const values = shown.flatMap((line) => line.points.map((point) => point[1])).filter((v) => !log || v > 0);
   const steps = shown.flatMap((line) => line.points.map((point) => point[0]));
@@ -26,15 +26,21 @@ function drawLines(card, title, shown, log, range) {
     svg.append(label(x(tick), height - bottom + 16, short(tick), { "text-anchor": "middle" }));
   }
   svg.append(label((left + width - right) / 2, height - 3, "optimizer step", { "text-anchor": "middle" }));
+  if (change > 0 && change < Math.max(...steps)) {
+    const [at, level] = [x(change + 0.5), top - 2];
+    svg.append(draw("line", { class: "change", x1: at, x2: at, y1: 0, y2: height - bottom }));
+    if (at - left > 90) svg.append(label(at - 6, level, "all negatives", { "text-anchor": "end" }));
+    svg.append(label(at + 6, level, "hardest negatives"));
+  }
   // The coloured ones last, above those that share a colour.
   [...shown].sort((a, b) => (a.colour === OTHERS ? 0 : 1) - (b.colour === OTHERS ? 0 : 1)).forEach((line) => {
     const points = line.points.filter((point) => !log || point[1] > 0);
     const path = points.map((point) => `${x(point[0]).toFixed(1)},${y(place(point[1])).toFixed(1)}`).join(" ");
-    svg.append(draw("polyline", { points: path, fill: "none", stroke: line.colour, "stroke-width": 2 },
+    svg.append(draw("polyline", { points: path, fill: "none", style: `stroke:${line.colour}`, "stroke-width": 2 },
       draw("title", {}, line.name)));
     if (points.length < 40) {
       points.forEach((point) => svg.append(
-        draw("circle", { cx: x(point[0]), cy: y(place(point[1])), r: 3, fill: line.colour },
+        draw("circle", { cx: x(point[0]), cy: y(place(point[1])), r: 3, style: `fill:${line.colour}` },
           draw("title", {}, `${line.name}: ${short(point[1])} at step ${short(point[0])}`)),
       ));
     }
@@ -98,7 +104,7 @@ function drawHistogram(card, title, side, shown, buckets) {
       const share = shares[order][place];
       const start = middle + (order - shown.length / 2) * bar;
       svg.append(draw("rect", { x: start + 0.5, y: y(share), width: bar - 1, height: y(0) - y(share), rx: 2,
-        fill: run.colour }, draw("title", {}, `${run.name}: ${share.toFixed(1)} % at rank ${bucket}`)));
+        style: `fill:${run.colour}` }, draw("title", {}, `${run.name}: ${share.toFixed(1)} % at rank ${bucket}`)));
       if (shown.length === 1) {
         svg.append(label(middle, y(share) - 4, `${share.toFixed(1)}`, { "text-anchor": "middle", class: "strong" }));
       }
@@ -109,8 +115,12 @@ function drawHistogram(card, title, side, shown, buckets) {
 }
 
 function heatMap(parent, runs, keys) {
-  const card = make("div", { class: "card wide" }, make("h3", {}, "rsum by two settings"));
+  const card = make("div", { class: "card" }, make("h3", {}, "rsum by two settings"));
   parent.append(card);
+  whenPlaced.push(() => fillHeatMap(card, runs, keys));
+}
+
+function fillHeatMap(card, runs, keys) {
   const pick = (chosen) => make("select", {}, ...keys.map((key, i) => {
     return make("option", { value: i, ...(i === chosen ? { selected: "" } : {}) }, key);
   }));
@@ -124,9 +134,11 @@ function heatMap(parent, runs, keys) {
     const [columns, rows] = [columnKey, rowKey].map((key) => ordered(runs, key));
     const sums = runs.map((run) => run.rsum);
     const share = linear([Math.min(...sums), Math.max(...sums)], [0, 1]);
-    const [size, high, left, top] = [84, 46, 130, 26];
+    const [high, left, top] = [46, 16 + 7 * Math.max(...rows.map((value) => value.length)), 26];
+    const size = Math.min(Math.max((card.clientWidth - 32 - left) / columns.length, 58), 110);
     const width = left + columns.length * size;
     const svg = draw("svg", { viewBox: `0 0 ${width} ${top + rows.length * high}`, width, role: "group", "aria-label": "heat map" });
+    const cells = [];
     columns.forEach((value, i) => svg.append(label(left + (i + 0.5) * size, 16, value, { "text-anchor": "middle" })));
     rows.forEach((rowValue, j) => {
       svg.append(label(left - 8, top + (j + 0.5) * high + 4, rowValue, { "text-anchor": "end" }));
@@ -136,12 +148,14 @@ function heatMap(parent, runs, keys) {
         const best = inside.reduce((a, b) => (b.rsum > a.rsum ? b : a));
         const told = `${best.name}: rsum ${best.rsum.toFixed(1)}${inside.length > 1 ? `, the best of ${inside.length} runs` : ""}`;
         const cell = draw("rect", { class: "cell", x: left + i * size + 1, y: top + j * high + 1, width: size - 2,
-          height: high - 2, rx: 4, fill: viridis(share(best.rsum)), tabindex: 0, role: "img", "aria-label": told });
+          height: high - 2, rx: 4, fill: viridis(share(best.rsum)), role: "img", "aria-label": told });
         answer(cell, () => say(told), () => say(""));
+        cells.push(cell);
         svg.append(cell, label(left + (i + 0.5) * size, top + (j + 0.5) * high + 4, best.rsum.toFixed(1),
           { "text-anchor": "middle", style: `fill:${inkOn(share(best.rsum))};pointer-events:none` }));
       });
     });
+    roving(cells);
     holder.replaceChildren(svg);
   };
   across.addEventListener("change", show);
@@ -156,15 +170,20 @@ function ordered(runs, key) {
 }
 
 function parallel(parent, runs, keys) {
-  const card = make("div", { class: "card wide" }, make("h3", {}, "every run, from settings to recall"));
+  const card = make("div", { class: `card ${keys.length > 2 ? "wide" : ""}` },
+    make("h3", {}, "every run, from settings to recall"));
   parent.append(card);
+  whenPlaced.push(() => drawParallel(card, runs, keys));
+}
+
+function drawParallel(card, runs, keys) {
   const axes = [
     ...keys.map((key) => ({ name: key.split(".").pop(), full: key, of: (run) => run.swept[key], values: ordered(runs, key) })),
     ...["i2t R@1", "t2i R@1", "rsum"].map((name) => ({ name, full: name, of: (run) => run.recalls[name] })),
   ];
-  const [gap, height, top, bottom] = [150, 300, 44, 14];
-  const width = Math.max((axes.length - 1) * gap + 120, 420);
-  const x = linear([0, axes.length - 1], [60, width - 60]);
+  const [height, top, bottom, side] = [300, 44, 14, 46];
+  const width = 2 * side + (axes.length - 1) * Math.max(96, (card.clientWidth - 32 - 2 * side) / (axes.length - 1));
+  const x = linear([0, axes.length - 1], [side, width - side]);
   axes.forEach((axis) => {
     if (axis.values) {
       const place = linear([0, Math.max(axis.values.length - 1, 1)], [height - bottom, top]);
@@ -187,10 +206,10 @@ function parallel(parent, runs, keys) {
     svg.append(label(x(i), 14, axis.name, { "text-anchor": "middle", class: "strong" }));
   });
   const say = noteBelow(card);
-  [...runs].sort((a, b) => a.rsum - b.rsum).forEach((run) => {
+  const lines = [...runs].sort((a, b) => a.rsum - b.rsum).map((run) => {
     const told = `${run.name}: ${keys.map((key) => `${key} ${run.swept[key]}`).join(", ")}; rsum ${run.rsum.toFixed(1)}`;
     const line = draw("polyline", { class: "line", points: axes.map((axis, i) => `${x(i)},${axis.y(run)}`).join(" "),
-      stroke: viridis(share(run.rsum)), "stroke-width": 2.5, tabindex: 0, role: "img", "aria-label": told });
+      stroke: viridis(share(run.rsum)), "stroke-width": 2.5, role: "img", "aria-label": told });
     const set = (on) => {
       svg.classList.toggle("faded", on);
       line.classList.toggle("chosen", on);
@@ -198,7 +217,9 @@ function parallel(parent, runs, keys) {
     };
     answer(line, () => set(true), () => set(false));
     svg.append(line);
+    return line;
   });
+  roving(lines.reverse());  // the best run first
   axes.forEach((axis, i) => axis.marks.forEach(([level, text]) => svg.append(label(x(i) + 5, level - 5, text, {
     style: "paint-order:stroke;stroke:var(--card);stroke-width:3px;pointer-events:none" }))));
   card.insertBefore(make("div", { class: "scroll" }, svg), card.lastChild);

@@ -21,12 +21,13 @@ class Side {
   show(picture, sentences, chosen = 0) {
     this.picture = picture;
     this.sentences = sentences;
-    this.pinned = this.hovered = null;
+    this.hovered = null;
     this.choice.replaceChildren(...sentences.map((sentence, i) => make(
-      "option", { value: i, ...(i === chosen ? { selected: "" } : {}) }, `${sentence.score.toFixed(3)}  ${sentence.text}`,
+      "option", { value: i, ...(i === chosen ? { selected: "" } : {}) }, `${signed(sentence.score, 3)}  ${sentence.text}`,
     )));
     this.choice.hidden = sentences.length < 2;
     this.sentence = sentences[chosen] || null;
+    this.pinned = this.sentence && { word: sharpest(this.sentence.weights) };
     this.holder.replaceChildren();
     this.words.replaceChildren();
     if (!this.sentence) {
@@ -35,7 +36,7 @@ class Side {
       return;
     }
     this.text.replaceChildren(make("span", {}, `“${this.sentence.text}” `),
-      make("span", { class: "score" }, `similarity ${this.sentence.score.toFixed(3)}`));
+      make("span", { class: "score" }, `similarity ${signed(this.sentence.score, 3)}`));
     this.drawPicture();
     this.drawWords();
     this.paint();
@@ -50,7 +51,9 @@ class Side {
     this.frames = boxes.map((box, region) => this.frame(box, region));
     // Small regions on top, where a pointer can reach them.
     const order = boxes.map((box, region) => [place(box), region]).sort(([a], [b]) => b.width * b.height - a.width * a.height);
-    const svg = draw("svg", { class: "picture", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "regions" },
+    roving(order.map(([, region]) => this.frames[region]));
+    const svg = draw("svg", { class: "picture", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "regions",
+      style: `width:min(100%,${((22 * width) / height).toFixed(2)}rem)` },
       draw("mask", { id, maskUnits: "userSpaceOnUse", ...area }, draw("rect", { ...area, fill: "#fff" }), ...this.lights),
       source ? draw("image", { ...area, href: source, preserveAspectRatio: "none" }) : draw("rect", { ...area, fill: "#262a32" }),
       this.dark, ...order.map(([, region]) => this.frames[region]));
@@ -58,29 +61,35 @@ class Side {
   }
 
   frame(box, region) {
-    const node = draw("rect", { class: "region", ...place(box), tabindex: 0, role: "button", "data-region": region,
+    const node = draw("rect", { class: "region", ...place(box), role: "button", "data-region": region,
       "aria-label": `region ${region + 1}` });
     this.listen(node, { region });
     return node;
   }
 
   drawWords() {
-    const longest = Math.max(...this.sentence.relevance, 1e-6);
+    // One scale for all sentences of the picture, so that right and wrong can be compared.
+    const reach = Math.max(0.5, ...this.picture.sentences.flatMap((sentence) => sentence.relevance.map(Math.abs)));
     this.chips = this.sentence.words.map((word, index) => {
       const chip = make("button", { class: "word", type: "button", "data-word": index }, word);
       if (this.direction === "t2i") {
-        const share = Math.max(this.sentence.relevance[index] / longest, 0);
-        chip.append(make("span", { class: "bar" }, make("i", { style: `width:${(100 * share).toFixed(0)}%` })));
+        const relevance = this.sentence.relevance[index];
+        const bar = make("i", { class: relevance < 0 ? "below" : null,
+          style: `width:${((100 * Math.abs(relevance)) / reach).toFixed(0)}%` });
+        chip.append(make("span", { class: "bar" }, bar));
       }
       this.listen(chip, { word: index });
       return chip;
     });
+    roving(this.chips);
     this.words.replaceChildren(...this.chips);
   }
 
-  // Hovering and focus show; a click or a tap holds until the next one.
+  // Hovering and focus show; a click or a tap holds until the next one. A region is shown on both sides.
   listen(node, target) {
-    answer(node, () => { this.hovered = target; this.paint(); }, () => { this.hovered = null; this.paint(); });
+    const sides = () => (target.region !== undefined && this.partner.sentence ? [this, this.partner] : [this]);
+    const show = (shown) => sides().forEach((side) => { side.hovered = shown; side.paint(); });
+    answer(node, () => show(target), () => show(null));
     node.addEventListener("click", () => {
       const same = this.pinned && this.pinned.word === target.word && this.pinned.region === target.region;
       this.pinned = same ? null : target;
@@ -90,7 +99,6 @@ class Side {
   }
 
   key(event) {
-    const nodes = event.target.classList.contains("word") ? this.chips : null;
     if (event.key === "Escape") {
       this.pinned = this.hovered = null;
       this.paint();
@@ -99,10 +107,6 @@ class Side {
         event.preventDefault();
         event.target.dispatchEvent(new Event("click"));
       }
-    } else if (nodes && (event.key === "ArrowRight" || event.key === "ArrowLeft")) {
-      const step = event.key === "ArrowRight" ? 1 : -1;
-      const next = nodes[nodes.indexOf(event.target) + step];
-      if (next) next.focus();
     }
   }
 
@@ -111,19 +115,18 @@ class Side {
     const shown = this.hovered || this.pinned || {};
     const { weights } = this.sentence;
     const { heat, source } = this.picture;
-    const byRegion = this.picture.boxes.map((_, region) => {
-      if (shown.word !== undefined) return weights[shown.word][region] / heat;
-      return shown.region === region ? 1 : null;
-    });
-    this.dark.setAttribute("visibility", shown.word === undefined && shown.region === undefined ? "hidden" : "visible");
+    const byRegion = this.picture.boxes.map((_, region) => (
+      shown.word === undefined ? null : weights[shown.word][region] / heat));
+    this.dark.setAttribute("visibility", source && (shown.word !== undefined || shown.region !== undefined) ? "visible" : "hidden");
     this.frames.forEach((frame, region) => {
       const share = byRegion[region];
       const told = share !== null;
-      this.lights[region].setAttribute("fill-opacity", told ? share : 0);
-      frame.setAttribute("stroke", told ? viridis(share) : "#ffffff");
-      frame.setAttribute("stroke-width", told ? 1 + 3 * share : 1.2);
-      frame.setAttribute("stroke-opacity", told ? 0.35 + 0.65 * share : 0.55);
-      frame.setAttribute("fill", !source && told ? viridis(share) : "transparent");
+      const pointed = shown.region === region;
+      this.lights[region].setAttribute("fill-opacity", told ? share : Number(pointed));
+      frame.setAttribute("stroke", told ? viridis(source ? share : Math.max(share, 0.3)) : "#ffffff");
+      frame.setAttribute("stroke-width", told ? 1 + 3 * share : pointed ? 4 : 1.2);
+      frame.setAttribute("stroke-opacity", told ? 0.35 + 0.65 * share : pointed ? 1 : 0.55);
+      frame.setAttribute("fill", source ? "transparent" : told ? viridis(share) : pointed ? "#ffffff" : "transparent");
       frame.setAttribute("fill-opacity", 0.15 + 0.7 * (share || 0));
     });
     this.chips.forEach((chip, word) => {
@@ -143,7 +146,7 @@ class Side {
       const most = row.indexOf(Math.max(...row));
       const strength = row[most].toFixed(2);
       return t2i
-        ? `“${words[shown.word]}” looks most at region ${most + 1} (weight ${strength}); relevance R ${relevance[shown.word].toFixed(2)}`
+        ? `“${words[shown.word]}” looks most at region ${most + 1} (weight ${strength}); relevance R ${signed(relevance[shown.word])}`
         : `“${words[shown.word]}” is looked at most by region ${most + 1} (weight ${strength})`;
     }
     if (shown.region !== undefined) {
@@ -152,10 +155,16 @@ class Side {
       const strength = column[most].toFixed(2);
       return t2i
         ? `region ${shown.region + 1} is looked at most by “${words[most]}” (weight ${strength})`
-        : `region ${shown.region + 1} looks most at “${words[most]}” (weight ${strength}); relevance R ${relevance[shown.region].toFixed(2)}`;
+        : `region ${shown.region + 1} looks most at “${words[most]}” (weight ${strength}); relevance R ${signed(relevance[shown.region])}`;
     }
     return "Point at a word or a region, or tab to it; a click holds it.";
   }
+}
+
+// The word whose attention is least spread: what a side shows first.
+function sharpest(weights) {
+  const strongest = weights.map((row) => Math.max(...row));
+  return strongest.indexOf(Math.max(...strongest));
 }
 
 function place([x1, y1, x2, y2]) {
@@ -177,31 +186,27 @@ function explorer(parent, { direction, pictures }) {
   const scale = make("div", { class: "scale" }, "weight 0",
     make("i", { style: `background:linear-gradient(to right,${[0, 0.25, 0.5, 0.75, 1].map(viridis).join(",")})` }),
     make("span", {}));
-  parent.append(strip, about, pair, scale);
+  parent.append(strip, about, scale, pair);
   const right = new Side(pair, "Right sentence", "right", direction);
   const wrong = new Side(pair, "Hardest wrong sentence", "wrong", direction);
+  right.partner = wrong;
+  wrong.partner = right;
   const buttons = pictures.map((picture, index) => {
     const button = make("button", { type: "button", "aria-pressed": "false", title: picture.id }, thumbnail(picture));
     button.setAttribute("aria-label", `picture ${index + 1}, ${picture.id}`);
     button.addEventListener("click", () => choose(index));
-    button.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      const next = step && buttons[index + step];
-      if (next) {
-        next.focus();
-        next.click();
-      }
-    });
     strip.append(button);
     return button;
   });
+  roving(buttons, (button) => button.click());
   function choose(index) {
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === index)));
     const picture = pictures[index];
     const own = picture.sentences.filter((sentence) => sentence.right);
     const others = picture.sentences.filter((sentence) => !sentence.right);
     const where = picture.placed ? "" : " of unknown place, laid out as a grid";
-    const rank = picture.rank ? `; its best right sentence is number ${picture.rank} of ${picture.total}` : "";
+    const rank = picture.rank
+      ? `; its best right sentence is number ${picture.rank.toLocaleString("en")} of ${picture.total.toLocaleString("en")}` : "";
     about.textContent = `${picture.id}: ${picture.boxes.length} regions${where}${rank}`;
     scale.lastChild.textContent = picture.heat.toFixed(2);
     right.show(picture, own);

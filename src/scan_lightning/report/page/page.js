@@ -6,9 +6,16 @@ const tints = colours(report.runs);
 report.runs.forEach((run, index) => { run.colour = tints[index]; });
 const part = (id) => document.getElementById(id);
 
+// Where the loss turns from all negatives to the hardest, if that is one place in all runs.
+function warmup() {
+  const found = new Set(report.runs.filter((run) => run.losses).map((run) => run.warmup));
+  return found.size === 1 ? [...found][0] : 0;
+}
+
 if (part("curves")) {
   const lines = (name) => report.runs.map((run) => ({ name: run.name, colour: run.colour, points: run[name] || [] }));
-  lineChart(part("curves"), "loss, summed over the batch (logarithmic)", lines("losses"), { log: true });
+  lineChart(part("curves"), "loss, summed over the batch (logarithmic)", lines("losses"),
+    { log: true, change: warmup() });
   if (report.runs.some((run) => (run.recallSums || []).length)) {
     lineChart(part("curves"), "recall sum on validation (600 at best)", lines("recallSums"), { range: [0, 600] });
   }
