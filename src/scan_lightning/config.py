@@ -100,6 +100,14 @@ class Strategy(StrEnum):
     ddp_spawn = "ddp_spawn"
 
 
+class Cache(StrEnum):
+    """Where region features are held: streamed from the store, or a copy in memory or on the device."""
+
+    none = "none"
+    memory = "memory"
+    device = "device"
+
+
 class Split(StrEnum):
     """The parts of a data set."""
 
@@ -117,6 +125,7 @@ class DataConfig:
         128, at_least=1
     )  # the global batch, split over ranks; the last partial batch is kept
     workers: int = limited(0, at_least=0)
+    cache: Cache = Cache.none
     word_threshold: int = limited(
         4, at_least=1
     )  # a word enters the vocabulary when train (+ val) captions hold it this often

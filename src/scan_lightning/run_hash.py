@@ -16,6 +16,7 @@ WITHOUT_EFFECT = (
     "trainer.devices",
     "trainer.nodes",
     "data.workers",
+    "data.cache",
 )
 SHARES = ("trainer.devices", "trainer.nodes")
 WITHOUT_EFFECT_SECTIONS = ("logger", "checkpointing", "run_dir", "resume")

@@ -32,11 +32,28 @@ class ImageBatch(_Tensors):
     """Region features.
 
     Attributes:
-        regions: (n, k, F) in the store's dtype, zero past a count.
+        regions: (n, k, F) in the store's dtype, zero past a count. With data.cache=device, until the batch
+            is on the device, (n, k) int64 rows of the table there, -1 past a count.
         counts: (n,) int64, at least 1.
     """
 
     regions: Tensor
+    counts: Tensor
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+
+@dataclass(frozen=True)
+class ImagePlaces(_Tensors):
+    """Where the regions of images are in a table that lies on the device (`data.cache=device`).
+
+    Attributes:
+        index: (n, k) int64 rows of the table, -1 past a count.
+        counts: (n,) int64, at least 1.
+    """
+
+    index: Tensor
     counts: Tensor
 
     def __len__(self) -> int:

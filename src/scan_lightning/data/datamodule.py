@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
+from scan_lightning.config import Cache
 from scan_lightning.data.batches import CaptionBatch, ImageBatch
+from scan_lightning.data.cache import DeviceRegions, MemoryRegions
 from scan_lightning.data.captions import caption_tokens
 from scan_lightning.data.loading import BlockLoader, Captions, Images, Pairs, TrainLoader
 from scan_lightning.data.order import BatchOrder
@@ -34,6 +37,7 @@ class PairData(pl.LightningDataModule):
         vocabulary: a trained model's; None: made from the store, by the threshold.
         tokenizer: name of a trained model's tokeniser; the store's when None.
         validation: the split that `val_dataloader` gives.
+        cache: where regions are held; a split is loaded when its loader is asked for.
 
     Raises:
         ScanError: the store is missing or unusable.
@@ -50,6 +54,7 @@ class PairData(pl.LightningDataModule):
         vocabulary: Vocabulary | None = None,
         tokenizer: str | None = None,
         validation: str = "val",
+        cache: Cache = Cache.none,
     ) -> None:
         super().__init__()
         # More processes than blocks: some rank has none, and says so by an empty loader.
@@ -58,7 +63,9 @@ class PairData(pl.LightningDataModule):
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.vocabulary = vocabulary or Vocabulary.from_counts(*self.store.lexicon, word_threshold)
         self.tokenizer = tokenizer or self.store.tokenizer
-        self.validation = validation
+        self.validation, self.cache = validation, cache
+        self._in_memory: dict[str, MemoryRegions] = {}
+        self._on_device: dict[str, DeviceRegions] = {}
 
     @property
     def feature_dim(self) -> int:
@@ -105,7 +112,15 @@ class PairData(pl.LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Copy a batch to where the model is, without waiting when it lies in page-locked memory."""
-        return batch.to(device, non_blocking=True)
+        batch = batch.to(device, non_blocking=True)
+        if self.cache is not Cache.device or isinstance(batch, CaptionBatch):
+            return batch
+        table = self._on_device[
+            "train" if self.trainer is not None and self.trainer.training else self.validation
+        ]
+        images = batch if isinstance(batch, ImageBatch) else batch.images
+        images = replace(images, regions=table.read(images.regions))
+        return images if isinstance(batch, ImageBatch) else replace(batch, images=images)
 
     def _split(self, split: str) -> tuple[Images, Captions]:
         image_rows, caption_rows = self.store.image_rows(split), self.store.caption_rows(split)
@@ -116,7 +131,24 @@ class PairData(pl.LightningDataModule):
             )
         tokens = caption_tokens(self.store, caption_rows, self.vocabulary, self.tokenizer)
         images = np.searchsorted(image_rows, self.store.caption_image[caption_rows]).astype(np.int64)
-        return Images(self.store, image_rows), Captions(tokens, images)
+        held, placed = self._hold(split), self.cache is Cache.device
+        return Images(self.store, image_rows, held=held, placed=placed), Captions(tokens, images)
+
+    def _hold(self, split: str) -> MemoryRegions | None:
+        """Load a split to where `data.cache` wants it, once.
+
+        Raises:
+            ScanError: it would not fit.
+        """
+        trainer = self.trainer
+        shown = trainer is None or trainer.global_rank == 0
+        if self.cache is Cache.memory and split not in self._in_memory:
+            processes = 1 if trainer is None else trainer.num_devices
+            self._in_memory[split] = MemoryRegions(self.store, split, processes=processes, shown=shown)
+        if self.cache is Cache.device and split not in self._on_device:
+            device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
+            self._on_device[split] = DeviceRegions(self.store, split, device, shown=shown)
+        return self._in_memory.get(split)
 
     def _place(self) -> tuple[int, int, bool]:
         """Return this process's rank, how many there are, and whether batches go to a GPU."""

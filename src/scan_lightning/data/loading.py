@@ -7,6 +7,7 @@ DataLoader (samplers, epochs) is decided by `order.py` alone.
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
+from scan_lightning.data.cache import MemoryRegions, region_index
 from scan_lightning.data.captions import CaptionTokens
 from scan_lightning.data.order import BatchOrder
 from scan_lightning.data.store import Store
@@ -42,19 +44,30 @@ class Images(Items[ImageBatch]):
     Args:
         store: where they are; opened in each process on first use.
         rows: (n,) which image rows.
+        held: the regions of these images in memory, to be read instead of the store.
+        placed: give rows of the table that holds these images' regions on the device, no regions.
     """
 
-    def __init__(self, store: Store, rows: Rows) -> None:
-        self.store, self.rows = store, rows
+    def __init__(
+        self, store: Store, rows: Rows, *, held: MemoryRegions | None = None, placed: bool = False
+    ) -> None:
+        self.store, self.rows, self.held, self.placed = store, rows, held, placed
         offsets = store.region_offsets
         self.counts = offsets[rows + 1] - offsets[rows]
+        self._offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts)])
 
     def __getitems__(self, positions: list[int]) -> ImageBatch:
+        if self.placed:
+            index, counts = region_index(self._offsets, np.asarray(positions, np.int64))
+            return ImageBatch(torch.from_numpy(index), torch.from_numpy(counts))
         if not positions:  # a rank's share of a last batch smaller than the number of ranks
             dtype = torch.from_numpy(np.empty(0, self.store.feature_dtype)).dtype
             empty = torch.zeros(0, 1, self.store.feature_dim, dtype=dtype)
             return ImageBatch(empty, torch.zeros(0, dtype=torch.int64))
-        regions, counts = self.store.read_regions(self.rows[positions])
+        if self.held is not None:
+            regions, counts = self.held.read(np.asarray(positions, np.int64))
+        else:
+            regions, counts = self.store.read_regions(self.rows[positions])
         return ImageBatch(torch.from_numpy(regions), torch.from_numpy(counts))
 
 
@@ -172,6 +185,8 @@ def _loader(dataset: Dataset[Batch], batches: Any, workers: int, pin: bool) -> D
         pin_memory=pin,
         persistent_workers=workers > 0,
         worker_init_fn=_quiet_worker,
+        # Forked workers share what the dataset holds; elsewhere forking is unsafe or there is none.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from scan_lightning.data.buffers import Buffers
 from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES
+from scan_lightning.data.gather import equal_count, gather
 from scan_lightning.data.header import READ_FAULTS, Header, first_line, has, read_header
 from scan_lightning.errors import ScanError
 
@@ -81,24 +82,12 @@ class Store:
         rows = np.asarray(image_rows, dtype=np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= self.image_count):
             raise IndexError(f"image rows {rows.min()}..{rows.max()}, the store has {self.image_count}")
-        starts = self.region_offsets[rows]
-        counts = self.region_offsets[rows + 1] - starts
         features, file = self._features
         if os.fstat(file.fileno()).st_size < self._header.identity[2]:
             raise ScanError(  # touching the missing pages of the map would kill the process
                 f"{self.path}: was cut short or overwritten while it was in use. Build or copy it again."
             )
-        longest = int(counts.max(initial=0))
-        out = self._buffers.empty((len(rows), longest, self.feature_dim), self.feature_dtype)
-        if longest and longest == self._regions_each:
-            # One copy loop in C; rows were checked above, and the other modes copy twice.
-            np.take(features.reshape(-1, longest, self.feature_dim), rows, axis=0, out=out, mode="clip")
-            return out, counts
-        for index, (start, count) in enumerate(zip(starts.tolist(), counts.tolist(), strict=True)):
-            out[index, :count] = features[start : start + count]
-            if count < longest:
-                out[index, count:] = 0
-        return out, counts
+        return gather(features, self.region_offsets, self._regions_each, rows, self._buffers)
 
     def boxes(self, image_row: int) -> np.ndarray:
         """Boxes of one image, (k, 4) float32 x1 y1 x2 y2 in pixels, NaN when unknown."""
@@ -183,9 +172,7 @@ class Store:
 
     @cached_property
     def _regions_each(self) -> int:
-        """The number of regions when it is the same for all images, else 0."""
-        counts = np.diff(self.region_offsets)
-        return int(counts[0]) if (counts == counts[0]).all() else 0
+        return equal_count(self.region_offsets)
 
     @cached_property
     def caption_offsets(self) -> np.ndarray:

@@ -43,7 +43,7 @@ def without_effect(
     """
     if isinstance(config, EvaluateConfig | EnsembleConfig):
         names = ("max_epochs", "max_steps", "precision", "accumulate_grad_batches")
-        for key in ("data.word_threshold", *(f"trainer.{name}" for name in names)):
+        for key in ("data.word_threshold", "data.cache", *(f"trainer.{name}" for name in names)):
             if key in given:
                 yield f"{key} has no effect on evaluation (the checkpoint's vocabulary, one pass in fp32)"
         return

@@ -51,6 +51,7 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
         workers=config.data.workers,
         seed=config.seed,
         word_threshold=config.data.word_threshold,
+        cache=config.data.cache,
     )
     steps = _steps(config, data)
     if point is not None:
