@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,8 @@ def test_a_sweep_s_folder_stands_for_its_runs(sweep) -> None:
         for smoothing in (4, 20)
     ]
     assert swept_keys(runs) == ["attention.direction", "attention.smoothing"]
+    older = replace(runs[0], settings={**runs[0].settings, "loss": {}})  # of a version with fewer keys
+    assert swept_keys([older, *runs[1:]]) == ["attention.direction", "attention.smoothing"]
     assert [point[1] for point in runs[0].curves.recalls][-1] == pytest.approx(runs[0].results["rsum"])
     assert len(read_runs([sweep, sweep / runs[0].name])) == 4  # none twice
 

@@ -88,7 +88,8 @@ def swept_keys(runs: Sequence[Run]) -> list[str]:
     """The settings of the method in which runs differ, dotted; those with most values first."""
     tables = [flat(run.settings) for run in runs if run.settings]
     keys = dict.fromkeys(key for table in tables for key in table if not key.startswith(_NO_METHOD))
-    values = {key: {str(table.get(key)) for table in tables} for key in keys}
+    # A key that an older run does not have yet is no difference.
+    values = {key: {str(table[key]) for table in tables if key in table} for key in keys}
     return sorted((key for key in keys if len(values[key]) > 1), key=lambda key: -len(values[key]))
 
 

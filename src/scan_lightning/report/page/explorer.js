@@ -132,6 +132,7 @@ class Side {
     this.chips.forEach((chip, word) => {
       const share = shown.region === undefined ? null : weights[word][shown.region] / heat;
       chip.classList.toggle("lit", shown.word === word);
+      chip.classList.toggle("shaded", share !== null);
       chip.style.background = share === null ? "" : viridis(share);
       chip.style.color = share === null ? "" : inkOn(share);
     });
