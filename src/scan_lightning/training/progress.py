@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from scan_lightning.config import NegativesScope, TrainConfig
 from scan_lightning.training.module import ScanModule
 
 PLAIN_EVERY = 15.0  # seconds between two plain lines
@@ -29,8 +30,12 @@ class ProgressLines(pl.Callback):
         self._loss_sum: torch.Tensor | float = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin, within an epoch when the run is resumed there."""
+        """Say what a step takes, and begin, within an epoch when the run is resumed there."""
+        assert isinstance(pl_module, ScanModule)
         if trainer.is_global_zero:
+            effective = _effective_batch(pl_module.config, trainer.world_size)
+            if effective:
+                self.console.print(effective)
             self._begin(trainer)
 
     def on_train_batch_start(
@@ -116,6 +121,19 @@ class ProgressLines(pl.Callback):
         bar, self._bar = self._bar, None
         if bar is not None:
             bar.stop()
+
+
+def _effective_batch(config: TrainConfig, processes: int) -> str:
+    """What a step takes, when it is not simply `data.batch_size` pairs at once."""
+    size, batches = config.data.batch_size, config.trainer.accumulate_grad_batches
+    parts = []
+    if processes > 1:
+        everywhere = config.loss.negatives_scope is NegativesScope.whole_batch
+        scope = "among all of them" if everywhere else "in each share"
+        parts.append(f"shared by {processes} processes, negatives {scope}")
+    if batches > 1:
+        parts.append(f"encoded {size} at a time")
+    return ", ".join([f"{size * batches} pairs a step", *parts]) if parts else ""
 
 
 def _epoch(trainer: pl.Trainer) -> str:

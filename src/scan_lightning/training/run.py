@@ -97,6 +97,8 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
                 data={"path": str(data.store.path), "source": data.store.source, **data.store.splits},
                 parameters=sum(parameter.numel() for parameter in network.parameters()),
                 resumed_from=str(point.path) if point else None,
+                effective_batch=data.batch_size,
+                processes=trainer.world_size,
             )
         status = "failed"
         try:

@@ -74,9 +74,10 @@ def lightning_run() -> Iterator[None]:
     Raises:
         KeyboardInterrupt: Ctrl-C, or the system's request to stop; Lightning makes a SystemExit of both.
     """
-    logger = logging.getLogger("lightning.pytorch")
-    level, handler = logger.level, signal.getsignal(signal.SIGINT)
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels, handler = [logger.level for logger in loggers], signal.getsignal(signal.SIGINT)
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             for message in NOT_FOR_USERS:
@@ -85,7 +86,8 @@ def lightning_run() -> Iterator[None]:
     except SystemExit as stop:
         raise KeyboardInterrupt from stop
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         _restore(handler)
 
 
