@@ -28,6 +28,7 @@ from scan_lightning.training.resume import ResumePoint, bring_best, check_data, 
 from scan_lightning.training.saving import Saving
 from scan_lightning.training.stopping import Stopping
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
+from scan_lightning.training.watching import Watch
 
 
 def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
     point = resume_point(config, run_dir)
     data = PairData(
         config.data.path,
-        batch_size=config.data.batch_size * config.trainer.accumulate_grad_batches,
+        batch_size=config.data.batch_size,
         workers=config.data.workers,
         seed=config.seed,
         word_threshold=config.data.word_threshold,
@@ -86,7 +87,7 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
         trainer = build_trainer(
             config.trainer,
             run_dir,
-            callbacks=[recorder, *progress, *_panels(config, data), stopping, saving],
+            callbacks=[recorder, Watch(config, saving), *progress, *_panels(config, data), stopping, saving],
             loggers=build_loggers(config, run_dir, resumed=point is not None),
         )
         if is_main_process():
