@@ -1,8 +1,8 @@
 """How fast the similarity engine is, and how much memory it takes, against three others.
 
 Forward, training (loss, forward and backward) and evaluation, both directions. One run, competitors in
-turn, so that the ratios stay right on a busy machine. Writes similarity.json and similarity.png and prints
-the table.
+turn, so that the ratios stay right on a busy machine. Then the peak memory of whole training steps. Writes
+similarity.json and similarity.png and prints the table.
 
     python benchmarks/similarity.py                          # about half an hour on 2 cores
     python benchmarks/similarity.py --quick                  # seconds, tiny sizes: only shows that it works
@@ -21,6 +21,7 @@ import torch
 from competitors import SHARD, Embeddings, batched, batched_bytes, embeddings
 from measuring import compare, machine, ratio
 from scan_lightning.similarity import Attention, reference, similarity_matrix, triplet_loss
+from training_step import training_step_bytes
 
 RULES = (Attention("t2i", 9.0, lse_scale=6.0), Attention("i2t", 4.0, lse_scale=5.0))
 FULL = {
@@ -28,8 +29,9 @@ FULL = {
     "batches": [32, 64, 128, 256, 512, 1024],
     "images": [500, 1000, 2000, 5000],
     "captions": 128,
+    "steps": [128],
 }
-QUICK = {"dim": 32, "batches": [4, 8], "images": [12, 24], "captions": 8}
+QUICK = {"dim": 32, "batches": [4, 8], "images": [12, 24], "captions": 8, "steps": [4]}
 LOOP_LIMIT = 128  # the loop's time grows with the square of the batch
 BATCHED_LIMIT = 3 * 2**30  # bytes; beyond, the batched form is "not run"
 
@@ -64,6 +66,7 @@ def main() -> None:
         "clock": arguments.clock,
         "sizes": {**sizes, "regions": 36, "words": [8, 20], "dtype": "float32"},
         "cases": [],
+        "training_steps": [],
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     for *_, competitors, _ in cases({**QUICK, "images": []}, device):
@@ -85,11 +88,25 @@ def main() -> None:
         }
         report["cases"].append(case)
         print(line(case, arguments.clock), flush=True)
-        (arguments.out / "similarity.json").write_text(json.dumps(report, indent=1) + "\n")
+        write(report, arguments.out)
+    for batch in sizes["steps"]:
+        for rule in RULES:
+            needed = training_step_bytes(batch, sizes["dim"], rule, device)
+            report["training_steps"].append(
+                {"batch": batch, "direction": rule.direction, "peak_bytes": needed}
+            )
+            memory = "memory unknown" if needed is None else f"{needed / 2**20:.0f} MiB"
+            print(f"whole step {rule.direction} {batch:5} | {memory} beyond the weights and Adam's state")
+    write(report, arguments.out)
     from picture import draw  # matplotlib is slow to load and only needed here
 
     draw(report, arguments.out / "similarity.png")
     print(f"{report['machine']}, {report['date']}: {arguments.out / 'similarity.json'} and similarity.png")
+
+
+def write(report: dict[str, Any], folder: Path) -> None:
+    """Keep what has been measured so far."""
+    (folder / "similarity.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 Calls = dict[str, Callable[[], object]]
