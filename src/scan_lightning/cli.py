@@ -7,6 +7,8 @@ Nothing heavy is imported before a subcommand runs, so that `--help` answers at 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import traceback
 import warnings
@@ -56,12 +58,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument not in ("--debug", "--quiet")]
     try:
         with _plain_warnings(), quietened(less):
-            return _dispatch(arguments)
+            status = _dispatch(arguments)
+            sys.stdout.flush()
+            return status
     except ScanError as error:
         if debug:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # who read the output has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         if debug:
             traceback.print_exc()

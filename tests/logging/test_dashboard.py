@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,3 +86,14 @@ def test_refusal_by_wandb_is_one_message(
     assert "team/flickr30k" in error
     assert "wandb login" in error
     assert "Traceback" not in error
+
+
+def test_a_reader_that_has_enough_is_no_fault() -> None:
+    """As `scan-lightning dashboard ... --dry-run | head -1`: the pipe holds less than the page."""
+    command = [sys.executable, "-m", "scan_lightning", *COMMAND, "--dry-run"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        complaint = process.stderr.read().decode()
+    assert (process.returncode, complaint) == (128 + signal.SIGPIPE, "")
