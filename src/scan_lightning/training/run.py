@@ -48,7 +48,7 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
     point = resume_point(config, run_dir)
     data = PairData(
         config.data.path,
-        batch_size=config.data.batch_size,
+        batch_size=config.data.batch_size * config.trainer.accumulate_grad_batches,
         workers=config.data.workers,
         seed=config.seed,
         word_threshold=config.data.word_threshold,
