@@ -77,7 +77,9 @@ def code_version() -> dict[str, Any]:
     # Installed into some other project's checkout, git would answer with that project's commit.
     if commit is None or _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
         return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    code = (":(top)", ":(top,exclude)experiments")  # the records of finished runs are no code
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *code)
+    return {"commit": commit, "dirty": bool(changes)}
 
 
 def hardware() -> str:
