@@ -18,7 +18,7 @@ COMMAND = [sys.executable, "-m", "scan_lightning"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
 
-def test_two_nodes_write_one_run_with_the_figures_of_one_process(tmp_path: Path) -> None:
+def test_two_nodes_make_the_run_of_one_process(tmp_path: Path) -> None:
     generate(shrink(TABLES["flickr8k"]), tmp_path / "data")
     store, run = tmp_path / "small.h5", tmp_path / "run"
     words = [
@@ -60,6 +60,15 @@ def test_two_nodes_write_one_run_with_the_figures_of_one_process(tmp_path: Path)
         range(1, 11)
     )  # 500 pairs, 50 a step
     assert json.loads((run / "run.json").read_text())["status"] == "done"
+
+    one = [*settings[:4], "trainer=cpu", "trainer.max_epochs=1", f"run_dir={tmp_path}/one"]
+    subprocess.run([*COMMAND, "train", *one], env=environment, check=True)
+    with (tmp_path / "one" / "metrics.csv").open() as file:
+        losses = [
+            [float(row["train/loss"]) for row in table if row["train/loss"]]
+            for table in (rows, csv.DictReader(file))
+        ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
     alone = tmp_path / "alone"
     best = run / "checkpoints" / "best.ckpt"
