@@ -13,6 +13,7 @@ from runs import rows, start
 
 from scan_lightning import cli
 from scan_lightning.config import TrainConfig
+from scan_lightning.errors import ScanError
 from scan_lightning.launch.checks import without_effect
 from scan_lightning.model.encoders import ImageEncoder
 from scan_lightning.validate import build
@@ -98,6 +99,15 @@ def test_the_effective_batch_is_said_and_recorded(
     assert record["effective_batch"] == 59 * batches
     assert record["processes"] == devices
     assert rows(config)[0]["train/pairs"] == str(59 * batches)
+
+
+def test_with_local_negatives_a_run_keeps_its_number_of_processes(
+    configure: Configure, tmp_path: Path
+) -> None:
+    loss, run = {"negatives_scope": "local"}, tmp_path / "run"
+    start(configure(run, 2, loss=loss, trainer={"max_steps": 1}))
+    with pytest.raises(ScanError, match=r"trainer\.devices: 2 there, 1 now"):
+        start(configure(run, 1, loss=loss, resume="auto"))
 
 
 def test_a_large_batch_is_never_encoded_at_once(

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+import torch.distributed as dist
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -81,7 +82,9 @@ class ScanModule(pl.LightningModule):
             )
         else:
             share = own.regions.sum() + own.words.sum()  # zero
-        total = self._sum_over_ranks(torch.stack([share.detach(), share.new_full((), len(own))]))
+        total = torch.stack([share.detach(), share.new_full((), len(own))])
+        if world > 1:
+            dist.all_reduce(total)  # Lightning's own reduction waits for all processes first
         return {"loss": share * world, "train/loss": total[0], "train/pairs": total[1]}
 
     def on_validation_epoch_start(self) -> None:

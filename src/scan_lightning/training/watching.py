@@ -126,7 +126,8 @@ class Watch(pl.Callback):
         )
 
     def _hint(self, step: int, every: bool, world_size: int) -> ScanWarning:
-        value = self._collapsed_value(self.config.data.batch_size, every, world_size)
+        pairs = self.config.data.batch_size * self.config.trainer.accumulate_grad_batches
+        value = self._collapsed_value(pairs, every, world_size)
         formula = "2 x batch x (batch - 1) x margin" if every else "2 x batch x margin"
         warm = "" if every else f"a warm-up with all negatives (loss.warmup_steps={self._near.maxlen}) or "
         return ScanWarning(
