@@ -109,8 +109,10 @@ def test_a_word_lights_its_regions_and_a_region_its_words(open_page) -> None:
     page = open_page("one").page
     data = page.evaluate("report.explorer.pictures[0]")
     sentence = next(one for one in data["sentences"] if one["right"])
-    sharpest = max(sentence["weights"], key=max)
-    assert lit(page, "right") == pytest.approx([weight / data["heat"] for weight in sharpest])
+    first = max(
+        zip(sentence["weights"], sentence["relevance"], strict=True), key=lambda word: max(word[0]) * word[1]
+    )
+    assert lit(page, "right") == pytest.approx([weight / data["heat"] for weight in first[0]])
     other = lit(page, "wrong")
     page.locator("[data-side=right] [data-word='1']").hover()
     expected = [weight / data["heat"] for weight in sentence["weights"][1]]

@@ -54,10 +54,21 @@ def test_a_sweep_s_folder_stands_for_its_runs(sweep) -> None:
         for smoothing in (4, 20)
     ]
     assert swept_keys(runs) == ["attention.direction", "attention.smoothing"]
-    older = replace(runs[0], settings={**runs[0].settings, "loss": {}})  # of a version with fewer keys
-    assert swept_keys([older, *runs[1:]]) == ["attention.direction", "attention.smoothing"]
     assert [point[1] for point in runs[0].curves.recalls][-1] == pytest.approx(runs[0].results["rsum"])
     assert len(read_runs([sweep, sweep / runs[0].name])) == 4  # none twice
+    older = replace(runs[0], settings={**runs[0].settings, "loss": {}})  # of a version with fewer keys
+    assert swept_keys([older, *runs[1:]]) == ["attention.direction", "attention.smoothing"]
+    longer = replace(runs[0], settings={**runs[0].settings, "trainer": {"max_epochs": 60, "devices": 4}})
+    assert swept_keys([longer, *runs[1:]])[2:] == ["trainer.max_epochs"]
+
+
+def test_the_sweep_compares_runs_on_the_same_queries_only(sweep, tmp_path, checkpoint, scenes) -> None:
+    training = write_training(tmp_path / "longer", checkpoint(), scenes.path, trainer__max_epochs=60)
+    tested = write_evaluation(tmp_path / "tested", training / "checkpoints" / "best.ckpt", scenes.path)
+    data = embedded(report_page(read_runs([sweep, training, tested]), pictures=1))
+    assert data["sweptKeys"] == ["attention.direction", "attention.smoothing"]
+    compared = {run["name"] for run in data["runs"] if "swept" in run}
+    assert compared == {folder.name for folder in sweep.iterdir()}
 
 
 def test_an_evaluation_knows_the_training_of_its_checkpoint(tmp_path, checkpoint, scenes) -> None:

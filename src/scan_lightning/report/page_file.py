@@ -22,7 +22,7 @@ from scan_lightning.report.explorer import data_uri, explorer_data, picture_of
 from scan_lightning.report.page_data import BUCKETS, run_data
 from scan_lightning.report.query_table import query_tables, shown_images
 from scan_lightning.report.run_tables import breakable, recall_html, record_html
-from scan_lightning.report.runs import Run, one_each, swept_keys
+from scan_lightning.report.runs import Run, comparable, one_each, swept_keys
 from scan_lightning.report.scoring import rank_model
 from scan_lightning.retrieval.queries import Queries
 
@@ -55,8 +55,8 @@ def report_page(runs: Sequence[Run], *, images_dir: Path | None = None, pictures
         ScanError: A model, a store or a picture is damaged or does not fit.
     """
     explored = explore(runs)
-    keys = swept_keys(runs)
-    trained, compared = one_each(runs, evaluated=False), one_each(runs, evaluated=True)
+    trained, compared = one_each(runs, evaluated=False), comparable(one_each(runs, evaluated=True))
+    keys = swept_keys(compared)
     ranked = {run.name: run.queries for run in runs}
     if explored is not None:
         ranked[explored.run.name] = explored.queries
@@ -152,7 +152,8 @@ def _explorer(explored: Explored) -> str:
     }[explored.model.rule.direction]
     about = (
         f"<b>{escape(explored.run.name)}</b> on {explored.queries.split}. {way} Point at a word and its "
-        "regions light up, point at a region and its words do; tab and the arrow keys do the same."
+        "regions light up, point at a region and its words do; tab and the arrow keys do the same. A wrong "
+        "sentence was written for another picture; it may be true of this one too."
     )
     return _section("attention", "Attention explorer", about, '<div id="explorer"></div>')
 

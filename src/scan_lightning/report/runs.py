@@ -14,6 +14,7 @@ import yaml
 from scan_lightning.errors import ScanError
 from scan_lightning.report.figures import Curves, read_curves
 from scan_lightning.retrieval.queries import FILE, Queries, read_queries
+from scan_lightning.run_hash import WITHOUT_EFFECT, WITHOUT_EFFECT_SECTIONS
 
 RECORD = "run.json"
 
@@ -84,6 +85,15 @@ def one_each(runs: Sequence[Run], *, evaluated: bool) -> list[Run]:
     return [run for run in runs if run in chosen.values()]
 
 
+def comparable(runs: Sequence[Run]) -> list[Run]:
+    """Those with results on the same queries: of several splits or sizes the one most runs have."""
+    groups: dict[tuple[Any, Any], list[Run]] = {}
+    for run in runs:
+        if run.results is not None and run.settings:
+            groups.setdefault((run.results["split"], run.results["images"]), []).append(run)
+    return max(groups.values(), key=len, default=[])
+
+
 def swept_keys(runs: Sequence[Run]) -> list[str]:
     """The settings of the method in which runs differ, dotted; those with most values first."""
     tables = [flat(run.settings) for run in runs if run.settings]
@@ -93,7 +103,7 @@ def swept_keys(runs: Sequence[Run]) -> list[str]:
     return sorted((key for key in keys if len(values[key]) > 1), key=lambda key: -len(values[key]))
 
 
-_NO_METHOD = ("data.path", "data.workers", "trainer.", "logger.", "checkpointing.", "run_dir", "resume")
+_NO_METHOD = ("data.path", *WITHOUT_EFFECT, *WITHOUT_EFFECT_SECTIONS)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Side {
     )));
     this.choice.hidden = sentences.length < 2;
     this.sentence = sentences[chosen] || null;
-    this.pinned = this.sentence && { word: sharpest(this.sentence.weights) };
+    this.pinned = this.sentence && { word: sharpest(this.sentence, this.direction) };
     this.holder.replaceChildren();
     this.words.replaceChildren();
     if (!this.sentence) {
@@ -162,9 +162,9 @@ class Side {
   }
 }
 
-// The word whose attention is least spread: what a side shows first.
-function sharpest(weights) {
-  const strongest = weights.map((row) => Math.max(...row));
+// What a side shows first: the word that looks at one region most, and finds there what it looks for.
+function sharpest({ weights, relevance }, direction) {
+  const strongest = weights.map((row, word) => Math.max(...row) * (direction === "t2i" ? relevance[word] : 1));
   return strongest.indexOf(Math.max(...strongest));
 }
 
