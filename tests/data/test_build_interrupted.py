@@ -44,6 +44,11 @@ def _status(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.fault(
+    "SIGKILL at 20 random moments of a build",
+    "no store under the name, or a whole one when the build was faster; the next build takes over what "
+    "was left",
+)
 def test_sigkill_at_twenty_moments_and_the_next_build_takes_over(tmp_path: Path) -> None:
     target = tmp_path / "s.h5"
     write(tmp_path / "first.h5", RECORDS)  # loads spaCy
@@ -66,6 +71,10 @@ def test_sigkill_at_twenty_moments_and_the_next_build_takes_over(tmp_path: Path)
     assert leftovers(tmp_path) == ["first.h5", "s.h5"]
 
 
+@pytest.mark.fault(
+    "SIGKILL of a build that replaces a store",
+    "the old store is there, byte for byte",
+)
 def test_sigkill_while_replacing_keeps_the_old_store(tmp_path: Path) -> None:
     target = write(tmp_path / "s.h5", make_records(5))
     before = target.read_bytes()
@@ -106,6 +115,10 @@ def test_ctrl_c_in_python_leaves_nothing(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.fault(
+    "Ctrl-C during `data build`",
+    "status 130, nothing left behind",
+)
 def test_ctrl_c_on_the_command_line(tmp_path: Path) -> None:
     write_release(tmp_path / "data", {"train": 30_000}, regions=2, dim=4)
     (tmp_path / "out").mkdir()
@@ -172,6 +185,10 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
 
 
 @pytest.mark.usefixtures("like_a_large_store")
+@pytest.mark.fault(
+    "a disk of any size that is full during a build (also as a limit on the size of files)",
+    "one message that names the file and the free room, nothing left behind",
+)
 def test_a_full_disk_is_one_message_at_every_size(tmp_path: Path) -> None:
     size = write(tmp_path / "whole.h5", RECORDS).stat().st_size + 150_000
     for part in range(1, 10):
@@ -200,6 +217,10 @@ def _held_build(target: Path, started: Event, go: Event) -> None:
     _build(target, records())
 
 
+@pytest.mark.fault(
+    "two builds into one target at once",
+    "the second is refused in one message, the first ends well",
+)
 def test_two_builds_of_one_target(tmp_path: Path) -> None:
     target = tmp_path / "s.h5"
     context = multiprocessing.get_context("fork")

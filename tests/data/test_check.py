@@ -164,6 +164,10 @@ def _flip(path: Path, byte: int, bit: int) -> None:
         "lexicon/count",
     ],
 )
+@pytest.mark.fault(
+    "one flipped bit in the features, boxes, captions, offsets or any other dataset of a store",
+    "`data check` names the dataset and the block",
+)
 def test_one_flipped_bit_in_a_dataset_is_named_by_dataset_and_block(path: Path, name: str) -> None:
     with h5py.File(path) as file:
         start, count = file[name].id.get_offset(), file[name].nbytes
@@ -196,6 +200,10 @@ def test_the_right_block_of_many_is_named(tmp_path: Path) -> None:
     assert repr(owners[2 * rows - 1]) in fault
 
 
+@pytest.mark.fault(
+    "20 random bit flips anywhere in a store",
+    "`data check` notices each",
+)
 def test_twenty_random_bits_anywhere_are_noticed(
     path: Path, original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,10 @@ def test_features_of_another_width_than_the_attribute(path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", range(20))
+@pytest.mark.fault(
+    "a store truncated at 20 places",
+    "refused when it is opened, in one message",
+)
 def test_cut_short_anywhere(path: Path, tmp_path: Path, part: int) -> None:
     size = path.stat().st_size
     short = tmp_path / "short.h5"

@@ -75,6 +75,10 @@ def collapsed(value: Any, noise: float = 0.0) -> Any:
     [(loss_is_nan_from, "the loss was nan"), (gradient_is_nan_from, "the norm of the gradient was nan")],
 )
 @pytest.mark.parametrize(("every_steps", "first", "saved"), [(1, 7, 6), (0, 5, None), (2, 10, 8)])
+@pytest.mark.fault(
+    "a loss or a gradient that becomes NaN",
+    "one message with advice, status 2; no such state is saved, the last good checkpoint stays",
+)
 def test_nan_ends_the_run_and_the_last_good_checkpoint_stays(
     configure: Configure, change: Any, what: str, every_steps: int, first: int, saved: int | None
 ) -> None:
@@ -135,6 +139,10 @@ def every(pairs: int) -> float:
         ({"negatives": "all"}, every, "2 x batch x (batch - 1) x margin (302.4 for a whole batch)"),
         ({"warmup_steps": 100}, every, "2 x batch x (batch - 1) x margin (302.4 for a whole batch)"),
     ],
+)
+@pytest.mark.fault(
+    "a loss that stays at 2 x batch x margin, its value when all similarities are equal",
+    "one hint with advice within an epoch; the run goes on",
 )
 def test_a_collapse_is_named_once_after_an_epoch_and_not_ended(
     configure: Configure, settings: dict[str, Any], value: Any, formula: str

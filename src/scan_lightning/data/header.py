@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -13,6 +14,20 @@ from scan_lightning.data.format import DATASETS, FEATURE_DTYPES, FORMAT, SPLIT_C
 from scan_lightning.errors import ScanError
 
 READ_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py raises on damage
+
+
+class Identity(NamedTuple):
+    """Which file it is, and whether anyone wrote to it."""
+
+    device: int
+    inode: int
+    size: int
+    written: int  # nanoseconds
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        """Take it from what `stat` says."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,7 @@ class Header:
     regions: int
     captions: int
     splits: dict[str, int]  # images of each split that has any
-    identity: tuple[int, int, int]  # device, inode, size
+    identity: Identity
 
     def require_same(self, path: Path) -> None:
         """Check that the path still leads to the file this header was read from.
@@ -110,7 +125,7 @@ def _check_attributes(path: Path, file: h5py.File) -> None:
         raise ScanError(f"{path}: is unfinished: its build was interrupted. Build it again.")
 
 
-def _read(path: Path, file: h5py.File, identity: tuple[int, int, int]) -> Header:
+def _read(path: Path, file: h5py.File, identity: Identity) -> Header:
     missing = [name for name in DATASETS if name not in file]
     if missing:
         raise ScanError(f"{path}: lacks the datasets {', '.join(missing)}. Build it again.")
@@ -150,9 +165,8 @@ def _read(path: Path, file: h5py.File, identity: tuple[int, int, int]) -> Header
     )
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino, status.st_size
+def _identity(path: Path) -> Identity:
+    return Identity.of(path.stat())
 
 
 def has(file: h5py.File, name: str) -> bool:

@@ -21,6 +21,7 @@ from scan_lightning.data.cache import MemoryRegions, region_index
 from scan_lightning.data.captions import CaptionTokens
 from scan_lightning.data.order import BatchOrder
 from scan_lightning.data.store import Store
+from scan_lightning.errors import ScanError
 
 Rows = npt.NDArray[np.int64]
 Batch = TypeVar("Batch")
@@ -124,7 +125,7 @@ class TrainLoader:
 
     def __iter__(self) -> Iterator[PairBatch]:
         self._order.step = self.step
-        for batch in self._loader:
+        for batch in _batches(self._loader):
             self.step += 1
             yield batch
 
@@ -173,12 +174,12 @@ class BlockLoader(Generic[Batch]):
         return len(self.mine)
 
     def __iter__(self) -> Iterator[Batch]:
-        return iter(self._loader)
+        return _batches(self._loader)
 
 
 def _loader(dataset: Dataset[Batch], batches: Any, workers: int, pin: bool) -> DataLoader[Batch]:
     return DataLoader(
-        dataset,
+        _Faultless(dataset),
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=_as_is,
@@ -188,6 +189,26 @@ def _loader(dataset: Dataset[Batch], batches: Any, workers: int, pin: bool) -> D
         # Forked workers share what the dataset holds; elsewhere forking is unsafe or there is none.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
+
+
+class _Faultless(Dataset[Any]):
+    """Hands over the user's fault instead of raising it: torch would bury it below a worker's traceback."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getitems__(self, positions: list[int]) -> Any:
+        try:
+            return self.dataset.__getitems__(positions)
+        except ScanError as error:
+            return error
+
+
+def _batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    for batch in loader:
+        if isinstance(batch, ScanError):
+            raise batch
+        yield batch
 
 
 def _as_is(batch: Batch) -> Batch:

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from scan_lightning.config import Precision, TrainerConfig
+from scan_lightning.errors import ScanError
 from scan_lightning.training.saving import WholeFileIO
 
 # Said by Lightning of every run, and nothing that a user or this program could answer.
@@ -73,6 +74,7 @@ def lightning_run() -> Iterator[None]:
 
     Raises:
         KeyboardInterrupt: Ctrl-C, or the system's request to stop; Lightning makes a SystemExit of both.
+        ScanError: a process that reads data was killed.
     """
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels, handler = [logger.level for logger in loggers], signal.getsignal(signal.SIGINT)
@@ -85,6 +87,14 @@ def lightning_run() -> Iterator[None]:
             yield
     except SystemExit as stop:
         raise KeyboardInterrupt from stop
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise ScanError(
+            f"data.workers: {str(error).splitlines()[0].strip()} It was ended from outside, often because "
+            "memory or /dev/shm was full. What was saved before is whole: go on with resume=auto, with "
+            "fewer workers (data.workers=0 reads in the training process)"
+        ) from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
