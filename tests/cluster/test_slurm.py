@@ -1,4 +1,4 @@
-"""A sweep through a real Slurm: four jobs, one of them cancelled, queued again and gone on with."""
+"""A real Slurm: a run of two tasks; a sweep of four jobs, one of them queued again and gone on with."""
 
 import csv
 import os
@@ -77,6 +77,28 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_the_node_takes_a_job_and_another_cluster_is_not_disturbed(cluster: OneNodeCluster) -> None:
     assert cluster.slurm("srun", "--ntasks=1", "echo", "from the node") == "from the node"
     assert "SLURM_CONF" not in os.environ
+
+
+def test_srun_starts_the_processes_of_one_run(cluster: OneNodeCluster, store: Path, tmp_path: Path) -> None:
+    """Two tasks, as docs/cluster.md starts them, are the run of one process."""
+    settings = ["train", f"data.path={store}", *SMALL, "data.batch_size=50", "trainer.max_epochs=1"]
+    several = ["trainer=ddp_cpu", "trainer.devices=2", f"run_dir={tmp_path}/two", "resume=auto"]
+    done = subprocess.run(
+        ["srun", "--ntasks=2", "--ntasks-per-node=2", *COMMAND, *settings, *several],
+        env=environment(cluster),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("best of 10 steps") == 1  # one of them writes and prints
+    one = [*COMMAND, *settings, f"run_dir={tmp_path}/one"]
+    subprocess.run(one, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+    assert steps_in(tmp_path / "two") == steps_in(tmp_path / "one") == list(range(1, 11))
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=1e-3, atol=1e-3)
 
 
 def test_a_sweep_runs_as_jobs_and_one_queued_again_goes_on_where_it_was(
