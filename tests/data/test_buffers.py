@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from store_help import make_records, write
 
-from scan_lightning.data.buffers import KEPT, Buffers
+from scan_lightning.data.buffers import HUGE_PAGE, KEPT, Buffers
 from scan_lightning.data.store import Store
 
 FLOAT = np.dtype("float32")
@@ -48,7 +48,19 @@ def test_no_more_is_kept_than_said() -> None:
     del held
     assert len(buffers._buffers) == KEPT
     buffers.empty((1000,), FLOAT)  # larger than any: the small ones go
-    assert [buffer.nbytes for buffer in buffers._buffers] == [4000]
+    assert [buffer.nbytes for buffer, _ in buffers._buffers] == [4000]
+
+
+def test_large_arrays_begin_at_a_huge_page_and_are_used_again() -> None:
+    buffers = Buffers()
+    places = set()
+    for size in (10**7, 10**7, 9 * 10**6):
+        array = buffers.empty((size,), FLOAT)
+        array[:] = size
+        places.add(_place(array))
+        assert _place(array) % HUGE_PAGE == 0
+        del array
+    assert len(places) == 1
 
 
 def test_batches_that_are_held_keep_what_they_hold(tmp_path: Path) -> None:

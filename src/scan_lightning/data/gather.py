@@ -32,14 +32,16 @@ def gather(
     Returns:
         regions (n, k_max, D), zero past each count; counts (n,) int64.
     """
+    width = table.shape[1]
+    if each and len(rows):
+        out = buffers.empty((len(rows), each, width), table.dtype)
+        # One copy loop in C; no row is outside, and a mode that checks them would copy twice.
+        np.take(table.reshape(-1, each, width), rows, axis=0, out=out, mode="clip")
+        return out, np.full(len(rows), each)
     starts = offsets[rows]
     counts = offsets[rows + 1] - starts
     longest = int(counts.max(initial=0))
-    out = buffers.empty((len(rows), longest, table.shape[1]), table.dtype)
-    if longest and longest == each:
-        # One copy loop in C; no row is outside, and a mode that checks them would copy twice.
-        np.take(table.reshape(-1, longest, table.shape[1]), rows, axis=0, out=out, mode="clip")
-        return out, counts
+    out = buffers.empty((len(rows), longest, width), table.dtype)
     for index, (start, count) in enumerate(zip(starts.tolist(), counts.tolist(), strict=True)):
         out[index, :count] = table[start : start + count]
         if count < longest:
