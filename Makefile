@@ -40,8 +40,9 @@ lint: $(STAMP)  ## ruff check, ruff format --check, codespell
 types: $(STAMP)  ## strict type check of src/
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## measure the similarity engine against the reference loop
+bench: $(STAMP)  ## measure the similarity engine and the reader against the other ways
 	$(BIN)/python benchmarks/similarity.py
+	$(BIN)/python benchmarks/streaming.py
 
 # DATA=DIR: the features and captions; DRY=1: minutes, on generated data. Also ONLY=ROW,ROW (or all),
 # SEED=N,N and JOBS=N (runs at a time); docs/reproduce.md explains them.
