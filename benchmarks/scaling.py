@@ -206,6 +206,7 @@ def main() -> None:
             {"processes": world, "ranks": run(shared, world, world, sizes, arguments.rounds)}
         )
     for case in report["processes"]:
+        case["communication_share"] = worst(case, "communication_cpu_seconds") / worst(case, "cpu_seconds")
         print(process_line(case), flush=True)
     for pairs in sizes.large:
         for part in (None, sizes.part):
@@ -224,12 +225,11 @@ def worst(case: dict[str, Any], key: str) -> float:
 
 
 def process_line(case: dict[str, Any]) -> str:
-    cpu, communication = worst(case, "cpu_seconds"), worst(case, "communication_cpu_seconds")
     return (
         f"{case['processes']} processes, at most {worst(case, 'pairs'):.0f} pairs each: "
-        f"{cpu:.2f} s of processor a step, {communication:.2f} s of it communication "
-        f"({100 * communication / cpu:.0f} %), {worst(case, 'wall_seconds'):.2f} s wall, "
-        f"{worst(case, 'peak_bytes') / 2**20:.0f} MiB a step, "
+        f"{worst(case, 'cpu_seconds'):.2f} s of processor a step, "
+        f"{100 * case['communication_share']:.0f} % of it communication, "
+        f"{worst(case, 'wall_seconds'):.2f} s wall, {worst(case, 'peak_bytes') / 2**20:.0f} MiB a step, "
         f"{worst(case, 'sent_bytes') / 2**20:.0f} MiB sent"
     )
 
@@ -256,12 +256,16 @@ def draw(report: dict[str, Any], path: Path) -> None:
     communication = [worst(case, "communication_cpu_seconds") for case in report["processes"]]
     work = [total - part for total, part in zip(cpu, communication, strict=True)]
     time_axis.bar(counts, work, color="#1b6ca8", label="work")
-    time_axis.bar(counts, communication, bottom=work, color="#dd8452", label="communication")
+    bars = time_axis.bar(counts, communication, bottom=work, color="#dd8452", label="communication")
+    shares = [f"{100 * case['communication_share']:.0f} %" for case in report["processes"]]
+    time_axis.bar_label(bars, ["", *shares[1:]], padding=2)
+    time_axis.set_ylim(0, 1.12 * max(cpu))
     time_axis.plot(counts, [cpu[0] / count for count in counts], "k--", label="1 / N")
     time_axis.set(title="processor seconds of a step, busiest process", xlabel="processes", xticks=counts)
     time_axis.legend()
     memory = [worst(case, "peak_bytes") / 2**20 for case in report["processes"]]
     memory_axis.bar(counts, memory, color="#1b6ca8")
+    memory_axis.margins(y=0.12)
     memory_axis.plot(counts, [memory[0] / count for count in counts], "k--", label="1 / N")
     memory_axis.set(title="memory of a step, largest process (MiB)", xlabel="processes", xticks=counts)
     memory_axis.legend()
@@ -276,7 +280,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
             label=label,
         )
     large_axis.set(title="memory of a step, one process (MiB)", xlabel="batch", ylim=(0, None))
-    large_axis.legend()
+    large_axis.legend(loc="lower right")
     figure.suptitle(f"One global batch of {report['sizes']['batch']}: {report['machine']}, {report['date']}")
     figure.savefig(path, dpi=110)
     plt.close(figure)
