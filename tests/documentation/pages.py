@@ -1,0 +1,120 @@
+"""The documentation pages, and what each finds in the folder where its commands run."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from scan_lightning import cli
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """A few drawn scenes: a store and the folder of its pictures."""
+
+    store: Path
+    images: Path
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Attributes:
+        path: from the repository's root.
+        prepare: puts into the current folder what the page's commands read, beyond the stores.
+        stores: names of store files to put there, copies of the scenes.
+        replaced: text of the page that stands for something of the reader's.
+        left_out: commands that another test runs, with its name, by their first words.
+        run_by: the test that runs the page, where it is not `test_pages.py`.
+    """
+
+    path: str
+    prepare: Callable[[Scenes], None] | None = None
+    stores: tuple[str, ...] = ()
+    replaced: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    run_by: str = ""
+
+
+def release(scenes: Scenes) -> None:
+    """Features and captions as SCAN's authors released theirs, of random content."""
+    random = np.random.default_rng(0)
+    for folder in ("f30k_precomp", "flickr8k"):
+        Path(folder).mkdir()
+        for split, images in (("train", 12), ("dev", 4), ("test", 6)):
+            features = random.normal(size=(images, 3, 10)).astype(np.float32)
+            np.save(Path(folder) / f"{split}_ims.npy", features)
+            captions = [
+                f"a {word} dog" for _ in range(images) for word in ("red", "big", "wet", "old", "sad")
+            ]
+            (Path(folder) / f"{split}_caps.txt").write_text("\n".join(captions) + "\n")
+
+
+def demo(scenes: Scenes) -> None:
+    """What `scan-lightning demo` leaves for other commands, of few scenes."""
+    folder = Path("outputs/demo")
+    folder.mkdir(parents=True)
+    shutil.copy(scenes.store, folder / "scenes.h5")
+    shutil.copytree(scenes.images, folder / "images")
+    tiny = ["data.path=outputs/demo/scenes.h5", "trainer=cpu"]
+    for command in (
+        ["train", *tiny, "run_dir=outputs/demo/train", "model.embed_size=8", "trainer.max_steps=2"],
+        [
+            "evaluate",
+            *tiny,
+            "run_dir=outputs/demo/test",
+            "checkpoint=outputs/demo/train/checkpoints/best.ckpt",
+        ],
+    ):
+        before, sys.argv = sys.argv, ["scan-lightning", *command]
+        try:
+            assert cli.main(command) == 0
+        finally:
+            sys.argv = before
+
+
+def both(scenes: Scenes) -> None:
+    """For the README."""
+    release(scenes)
+    demo(scenes)
+
+
+def own_files(scenes: Scenes) -> None:
+    """The grid that docs/sweeps.md shows, and the recipe of docs/recipes.md."""
+    for kind, text in (
+        ("sweep", "# @package hydra.sweeper\nparams:\n  attention: t2i_lse,t2i_mean\n  seed: 0,1,2\n"),
+        ("experiment", "# @package _global_\ndefaults:\n  - override /attention: t2i_mean\n"),
+    ):
+        folder = Path("mine") / kind
+        folder.mkdir(parents=True)
+        (folder / "NAME.yaml").write_text(text)
+
+
+# It knows the sizes of the real files, and would say that these are others.
+DOCTOR = {"scan-lightning data check --layout scan-release": "tests/data/test_scan_doctor.py"}
+DEMO = {"scan-lightning demo": "tests/report/test_demo.py", "make demo": "the same"}
+
+PAGES = (
+    Page("README.md", prepare=both, left_out=DEMO | DOCTOR),
+    Page("docs/README.md"),
+    Page("docs/tour.md", prepare=demo, left_out=DEMO),
+    Page("docs/python.md", prepare=demo, left_out=DEMO),
+    Page("docs/recipes.md", prepare=own_files, stores=("flickr30k.h5", "coco.h5", "flickr8k.h5")),
+    Page("docs/sweeps.md", prepare=own_files, stores=("flickr8k.h5", "flickr30k.h5")),
+    Page("docs/cluster.md", stores=("flickr30k.h5", "scenes.h5")),
+    Page("docs/reproduce.md"),
+    Page("docs/data.md", run_by="tests/data/test_data_page.py"),
+    Page("docs/similarity.md"),
+    Page("docs/reliability.md", stores=("flickr30k.h5", "flickr8k.h5")),
+    Page("docs/wandb.md", run_by="tests/logging/test_wandb_docs.py"),
+    Page("experiments/demo/README.md", left_out=DEMO),
+    Page("experiments/flickr8k/README.md", prepare=release),
+    Page("experiments/flickr30k/README.md"),
+    Page("experiments/coco/README.md"),
+)
