@@ -29,6 +29,10 @@ class Identity(NamedTuple):
         """Take it from what `stat` says."""
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
+    def same_content(self, status: os.stat_result) -> bool:
+        """Whether the very file, still open, has not been written to since."""
+        return status.st_size == self.size and status.st_mtime_ns == self.written
+
 
 @dataclass(frozen=True)
 class Header:

@@ -14,7 +14,7 @@ import numpy as np
 from scan_lightning.data.buffers import Buffers
 from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES
 from scan_lightning.data.gather import equal_count, gather
-from scan_lightning.data.header import READ_FAULTS, Header, Identity, first_line, has, read_header
+from scan_lightning.data.header import READ_FAULTS, Header, first_line, has, read_header
 from scan_lightning.errors import ScanError
 
 
@@ -80,12 +80,12 @@ class Store:
             IndexError: a row is outside the store.
         """
         rows = np.asarray(image_rows, dtype=np.int64)
-        if len(rows) and (rows.min() < 0 or rows.max() >= self.image_count):
+        if len(rows) and rows.view(np.uint64).max() >= self.image_count:  # a negative row is a huge one
             raise IndexError(f"image rows {rows.min()}..{rows.max()}, the store has {self.image_count}")
         features, file = self._features
         # An unlinked file stays whole under an open handle; one written to is another, and touching the
         # missing pages of a shorter one would kill the process.
-        if Identity.of(os.fstat(file.fileno())) != self._header.identity:
+        if not self._header.identity.same_content(os.fstat(file.fileno())):
             raise ScanError(
                 f"{self.path}: was cut short or overwritten while it was in use. Build or copy it again."
             )
