@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ class Measured:
 def compare(
     competitors: dict[str, Callable[[], object]], device: torch.device, rounds: int, patience: float
 ) -> dict[str, Measured]:
-    """Measure competitors in turn, round after round.
+    """Measure competitors in turn, round after round, each round in another order.
 
     Args:
         competitors: name -> one complete call.
@@ -48,7 +49,9 @@ def compare(
     for done in range(rounds):
         if done and time.perf_counter() - begin > patience:
             break
-        for name, call in competitors.items():
+        order = random.Random(done).sample(list(competitors), len(competitors))  # none always follows another
+        for name in order:
+            call = competitors[name]
             wall, cpu = time.perf_counter(), time.process_time()
             call()
             synchronize(device)
