@@ -102,6 +102,28 @@ def test_nan_ends_the_run_and_the_last_good_checkpoint_stays(
     assert rows(config)[-1]["step"] == str(first)  # what happened is on record
 
 
+@pytest.mark.parametrize(("every_steps", "first", "saved"), [(3, 4, 3), (0, 2, None), (0, 7, 5)])
+def test_where_looks_are_rare_nothing_bad_is_saved_or_validated(
+    configure: Configure, every_steps: int, first: int, saved: int | None
+) -> None:
+    """As on a GPU: the steps wait, and are looked at before a save and before a validation."""
+    config = configure(checkpointing={"every_steps": every_steps})
+    original = Watch.on_train_start
+
+    def rarely(self: Watch, *arguments: Any) -> None:
+        original(self, *arguments)
+        self._look_every = 50
+
+    with (
+        patch.object(Watch, "on_train_start", rarely),
+        losses(loss_is_nan_from(first)),
+        pytest.raises(ScanError, match=f"the loss was nan at step {first}; "),
+    ):
+        start(config)
+    last = folder(config) / "checkpoints" / "last.ckpt"
+    assert (checkpoint(config)["global_step"] if last.exists() else None) == saved
+
+
 def test_a_real_divergence_ends_the_command_with_status_2(
     configure: Configure, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,9 +45,11 @@ class Watch(pl.Callback):
         self._waiting: list[tuple[int, bool, list[Tensor]]] = []
         self._near: deque[bool] = deque(maxlen=WINDOW)
         self._hinted = False
+        self._look_every = 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Judge by an epoch where that is shorter than the window."""
+        """Judge by an epoch where that is shorter than the window; look less often at a GPU."""
+        self._look_every = GPU_STEPS if pl_module.device.type == "cuda" else 1
         self._near = deque(maxlen=min(WINDOW, int(trainer.num_training_batches)))
 
     def on_train_batch_end(
@@ -61,7 +63,7 @@ class Watch(pl.Callback):
         norm = torch.as_tensor(pl_module.step_values["train/grad_norm"], device=pl_module.device)
         figures = [outputs["train/loss"], outputs["train/pairs"], norm]
         self._waiting.append((step, every, [figure.detach().float() for figure in figures]))
-        if len(self._waiting) >= (GPU_STEPS if pl_module.device.type == "cuda" else 1):
+        if len(self._waiting) >= self._look_every:
             self._look(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
