@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from tiny_runs import TINY
 from wandb_file import read_all
 
-from scan_lightning import cli
+from documentation.shell import blocks, noted_commands, run_command
 
 PAGE = Path(__file__).parents[2] / "docs" / "wandb.md"
-
-
-def commands() -> list[list[str]]:
-    blocks = re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return [shlex.split(line) for block in blocks for line in block.splitlines()]
 
 
 @pytest.mark.slow
 def test_the_commands_work_one_after_another(
     tmp_path: Path, tiny_store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    commands = noted_commands("\n".join(blocks(PAGE.read_text(), "bash")), tmp_path)
+    assert len(commands) == 5
     monkeypatch.chdir(tmp_path)
     shutil.copy(tiny_store, "scenes.h5")
-    found = commands()
-    assert len(found) == 5
-    for program, *words in found:
-        assert program == "scan-lightning"
-        command = [*words, *TINY] if words[0] == "train" else words
-        monkeypatch.setattr(sys, "argv", [program, *command])
-        assert cli.main(command) == 0, words
+    for words in commands:
+        run_command(words, monkeypatch)
     assert {run.group for job in Path("outputs/directions").glob("attention-*") for run in read_all(job)} == {
         "directions"
     }
