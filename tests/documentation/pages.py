@@ -1,7 +1,11 @@
-"""The documentation pages, and what each finds in the folder where its commands run."""
+"""The documentation pages, and what each finds in the folder where its commands run.
+
+A page that is not in `PAGES` finds a copy of the scenes for every store that its commands train on.
+"""
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from documentation.shell import ROOT
 from scan_lightning import cli
 
 
@@ -102,19 +107,33 @@ DEMO = {"scan-lightning demo": "tests/report/test_demo.py", "make demo": "the sa
 
 PAGES = (
     Page("README.md", prepare=both, left_out=DEMO | DOCTOR),
-    Page("docs/README.md"),
     Page("docs/tour.md", prepare=demo, left_out=DEMO),
     Page("docs/python.md", prepare=demo, left_out=DEMO),
     Page("docs/recipes.md", prepare=own_files, stores=("flickr30k.h5", "coco.h5", "flickr8k.h5")),
     Page("docs/sweeps.md", prepare=own_files, stores=("flickr8k.h5", "flickr30k.h5")),
-    Page("docs/cluster.md", stores=("flickr30k.h5", "scenes.h5")),
-    Page("docs/reproduce.md"),
     Page("docs/data.md", run_by="tests/data/test_data_page.py"),
-    Page("docs/similarity.md"),
-    Page("docs/reliability.md", stores=("flickr30k.h5", "flickr8k.h5")),
     Page("docs/wandb.md", run_by="tests/logging/test_wandb_docs.py"),
     Page("experiments/demo/README.md", left_out=DEMO),
     Page("experiments/flickr8k/README.md", prepare=release),
-    Page("experiments/flickr30k/README.md"),
-    Page("experiments/coco/README.md"),
 )
+
+
+def written() -> list[Path]:
+    """The repository's pages."""
+    return [
+        ROOT / "README.md",
+        *sorted(ROOT.glob("docs/*.md")),
+        *sorted(ROOT.glob("experiments/**/README.md")),
+    ]
+
+
+def pages() -> list[Page]:
+    """Every page with what it needs."""
+    special = {page.path: page for page in PAGES}
+    found = [str(path.relative_to(ROOT)) for path in written()]
+    assert set(special) <= set(found), set(special) - set(found)
+    return [special.get(path) or Page(path, stores=_stores(path)) for path in found]
+
+
+def _stores(path: str) -> tuple[str, ...]:
+    return tuple(sorted(set(re.findall(r"data\.path=(\w+\.h5)", (ROOT / path).read_text()))))
