@@ -226,8 +226,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
         axis.bar_label(bars, labels=[f"{rates[name]:,}" for name in names], padding=3, fontsize=8)
         axis.set_title(title(case), fontsize=10)
         axis.set_xlim(0, max(rates.values()) * 1.25)
+        axis.set_xticks([])  # the bars say their numbers
         axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
     figure.suptitle(
         f"Random batches of {report['sizes']['batch']} records of D {report['sizes']['dim']}, warm: "
         f"records a second\n{report['machine']}, {report['date']}",
