@@ -91,8 +91,8 @@ def lightning_run() -> Iterator[None]:
         if not str(error).startswith("DataLoader worker"):
             raise
         raise ScanError(
-            f"data.workers: {str(error).splitlines()[0].rstrip('. ')}. It was ended from outside, often because "
-            "memory or /dev/shm was full. What was saved before is whole: go on with resume=auto, with "
+            f"data.workers: {str(error).splitlines()[0].rstrip('. ')}. It was ended from outside, often "
+            "because memory or /dev/shm was full. What was saved before is whole: go on with resume=auto, with "
             "fewer workers (data.workers=0 reads in the training process)"
         ) from error
     finally:
