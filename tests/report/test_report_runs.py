@@ -314,3 +314,15 @@ def test_a_store_of_another_width_is_refused(tmp_path, checkpoint, scenes) -> No
     training = write_training(tmp_path / "run", checkpoint(feature_dim=5), scenes.path)
     with pytest.raises(ScanError, match=r"are 227 wide, but .* takes 5"):
         report_page(read_runs([training]))
+
+
+def test_images_whose_pictures_are_there_are_explained(tmp_path, checkpoint, scenes) -> None:
+    training = write_training(tmp_path / "run", checkpoint(), scenes.path)
+    ids = [scenes.store.image_id(row) for row in scenes.store.image_rows("test")]
+    (tmp_path / "images").mkdir()
+    for name in ids[-2:]:
+        shutil.copy(scenes.images / name, tmp_path / "images")
+    page = report_page(read_runs([training]), images_dir=tmp_path / "images", pictures=2)
+    assert [picture["id"] for picture in embedded(page)["explorer"]["pictures"]] == ids[-2:]
+    page = report_page(read_runs([training]), images_dir=tmp_path, pictures=2)  # none of them
+    assert len(embedded(page)["explorer"]["pictures"]) == 2

@@ -18,6 +18,7 @@ from scan_lightning.data.store import Store
 from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.model.checkpoint import load
 from scan_lightning.model.trained import TrainedModel
+from scan_lightning.report.attention import find_picture
 from scan_lightning.report.explorer import data_uri, explorer_data, picture_of
 from scan_lightning.report.page_data import BUCKETS, run_data
 from scan_lightning.report.query_table import query_tables, shown_images
@@ -77,7 +78,7 @@ def report_page(runs: Sequence[Run], *, images_dir: Path | None = None, pictures
     if any(ranked.values()):
         sections.append(_section("ranks", "Ranks", "", '<div class="grid" id="ranks"></div>'))
     if explored is not None:
-        chosen = _chosen(explored.queries, pictures)
+        chosen = _chosen(explored.queries, pictures, images_dir)
         data["explorer"] = explorer_data(explored.model, explored.store, explored.queries, chosen, images_dir)
         sections.append(_explorer(explored))
         sections.append(_queries(explored, images_dir))
@@ -114,11 +115,17 @@ def explore(runs: Sequence[Run]) -> Explored | None:
     return Explored(run, model, store, queries)
 
 
-def _chosen(queries: Queries, count: int) -> list[int]:
-    """Images at even distances, so that easy and hard ones are met as often as they are."""
-    images = queries.ranks.i2t_images
+def _chosen(queries: Queries, count: int, images_dir: Path | None) -> list[int]:
+    """Images at even distances, so that easy and hard ones are met as often as they are.
+
+    Where the folder has pictures of some of them only, these.
+    """
+    images = queries.ranks.i2t_images.tolist()
+    if images_dir is not None:
+        seen = [image for image in images if find_picture(images_dir, queries.image_ids[image])]
+        images = seen or images
     count = min(count, len(images))
-    return [int(images[(2 * place + 1) * len(images) // (2 * count)]) for place in range(count)]
+    return [images[(2 * place + 1) * len(images) // (2 * count)] for place in range(count)]
 
 
 def _recall(runs: Sequence[Run]) -> str:

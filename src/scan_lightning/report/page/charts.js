@@ -58,8 +58,9 @@ function chartWidth(card) {
 
 function logTicks(low, high) {
   const found = [];
+  const factors = high / low > 20 ? [1, 2, 5] : [1, 2, 3, 4, 5, 6, 7, 8, 9];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
-    for (const factor of [1, 2, 5]) found.push(factor * 10 ** power);
+    for (const factor of factors) found.push(factor * 10 ** power);
   }
   return found.filter((tick) => tick >= low && tick <= high);
 }
