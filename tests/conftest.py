@@ -1,10 +1,19 @@
 """Fixtures shared by all tests."""
 
+import importlib.util
 import os
 import signal
 from pathlib import Path
 
 import pytest
+import torch
+
+# Triton's own functions choose between compiler and interpreter when they are imported, so here, before
+# anything else imports them. The kernel itself is interpreted only where a test asks for it.
+if importlib.util.find_spec("triton") and not torch.cuda.is_available():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        import triton.language  # noqa: F401
 
 # Started in the background of a script, this process ignores Ctrl-C, and so would every command under test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
