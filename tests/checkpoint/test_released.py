@@ -136,7 +136,9 @@ def test_code_in_a_file_is_never_run(
     for opt in (python2.options(resume=Evil(trace)), Evil(trace)):
         WRITERS[writer]({**content(python2.options()), "opt": opt}, released)
         assert convert(released, vocab, tmp_path / "model.ckpt") == 2
-        assert "could run code" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "could run code (it" in told
+        assert "weights_only" not in told  # torch's advice to switch the safety off
     assert not trace.exists()
     assert not (tmp_path / "model.ckpt").exists()
 

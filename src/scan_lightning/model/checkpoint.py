@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from scan_lightning.config import TrainConfig, plain
 from scan_lightning.data.text import Vocabulary, tokenizer
 from scan_lightning.errors import ScanError
+from scan_lightning.model.safe_load import forbidden, load_plain
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.validate import build
@@ -76,14 +76,15 @@ def _read(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise ScanError(f"{path}: is a folder; expected a file, such as {path}/checkpoints/best.ckpt")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_plain(path)
     except PermissionError as error:
         raise ScanError(f"{path}: cannot be read ({error.strerror})") from error
     except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+        name = forbidden(error)
+        if name is not None:
             raise ScanError(
-                f"{path}: holds more than tensors and plain values, so it is not loaded. A checkpoint of the "
-                "released SCAN code is read by `scan-lightning import-checkpoint`."
+                f"{path}: holds more than tensors and plain values ({name}), so it is not loaded. A "
+                "checkpoint of the released SCAN code is read by `scan-lightning import-checkpoint`."
             ) from error
         raise ScanError(f"{path}: is no checkpoint; expected a .ckpt file of scan-lightning") from error
     except Exception as error:  # RuntimeError, EOFError, KeyError: torch raises what the damage hits

@@ -23,6 +23,7 @@ from scan_lightning.data.text import Vocabulary
 from scan_lightning.data.treebank import NAME as TOKENIZER
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import KEY, payload
+from scan_lightning.model.safe_load import load_plain, reason
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.validate import build
 
@@ -124,13 +125,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ScanError(f"{path}: there is no such file; expected a released model_best.pth.tar")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_plain(path, [argparse.Namespace])
     except Exception as error:  # whatever the damage hits; a forbidden class is an UnpicklingError
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ScanError(
             f"{path}: is not read. It is no checkpoint of the released SCAN code, cut short, or holds more "
-            f"than tensors, a Namespace and plain values, which could run code ({reason})"
+            f"than tensors, a Namespace and plain values, which could run code ({reason(error)})"
         ) from error
     model = content.get("model") if isinstance(content, dict) else None
     pair = isinstance(model, list | tuple) and len(model) == 2 and all(isinstance(s, Mapping) for s in model)
