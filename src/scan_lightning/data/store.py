@@ -15,6 +15,7 @@ from scan_lightning.data.buffers import Buffers
 from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES
 from scan_lightning.data.gather import equal_count, gather
 from scan_lightning.data.header import READ_FAULTS, Header, first_line, has, read_header
+from scan_lightning.data.indices import checked_indices, checked_offsets, damaged
 from scan_lightning.errors import ScanError
 
 
@@ -170,7 +171,7 @@ class Store:
     @cached_property
     def region_offsets(self) -> np.ndarray:
         """(N + 1,) int64: image i owns region rows offsets[i] : offsets[i + 1]."""
-        return self._read("region/offsets")
+        return checked_offsets(self.path, "region/offsets", self._read("region/offsets"), self.region_count)
 
     @cached_property
     def _regions_each(self) -> int:
@@ -179,12 +180,13 @@ class Store:
     @cached_property
     def caption_offsets(self) -> np.ndarray:
         """(C + 1,) int64: caption c owns tokens offsets[c] : offsets[c + 1]."""
-        return self._read("caption/offsets")
+        offsets = self._read("caption/offsets")
+        return checked_offsets(self.path, "caption/offsets", offsets, len(self._tokens))
 
     @cached_property
     def caption_image(self) -> np.ndarray:
         """(C,) int64: the row of each caption's image."""
-        return self._read("caption/image")
+        return checked_indices(self.path, "caption/image", self._read("caption/image"), self.image_count)
 
     @cached_property
     def image_ids(self) -> list[str]:
@@ -197,11 +199,12 @@ class Store:
 
     @cached_property
     def _split_codes(self) -> np.ndarray:
-        return self._read("image/split")
+        return checked_indices(self.path, "image/split", self._read("image/split"), len(SPLIT_CODES))
 
     @cached_property
     def _tokens(self) -> np.ndarray:
-        return self._read("caption/tokens")
+        words = len(self.lexicon[0])
+        return checked_indices(self.path, "caption/tokens", self._read("caption/tokens"), words)
 
     # -- the file
 
@@ -210,19 +213,14 @@ class Store:
         try:
             return np.asarray(self._open()[name][rows])
         except READ_FAULTS as error:
-            raise ScanError(
-                f"{self.path}: /{name} is damaged ({first_line(error)}). "
-                "`scan-lightning data check` lists all faults; build or copy the store again."
-            ) from error
+            raise damaged(self.path, name, first_line(error)) from error
 
     def _read_text(self, name: str, rows: slice | np.ndarray = slice(None)) -> list[str]:
         """Rows of a dataset of strings."""
         try:
             return [text.decode("utf-8") for text in self._read(name, rows).tolist()]
         except UnicodeDecodeError as error:
-            raise ScanError(
-                f"{self.path}: /{name} is damaged (not UTF-8). Build or copy it again."
-            ) from error
+            raise damaged(self.path, name, "not UTF-8") from error
 
     def _open(self) -> h5py.File:
         """This process's handle."""
