@@ -228,6 +228,11 @@ class TrainConfig:
     run_dir: str = MISSING
     resume: str | None = None  # a checkpoint's path, or "auto"
 
+    @property
+    def effective_batch(self) -> int:
+        """Pairs that an optimizer step takes, of all processes."""
+        return self.data.batch_size * self.trainer.accumulate_grad_batches
+
 
 @dataclass
 class EvaluateConfig:

@@ -45,22 +45,6 @@ class ImageBatch(_Tensors):
 
 
 @dataclass(frozen=True)
-class ImagePlaces(_Tensors):
-    """Where the regions of images are in a table that lies on the device (`data.cache=device`).
-
-    Attributes:
-        index: (n, k) int64 rows of the table, -1 past a count.
-        counts: (n,) int64, at least 1.
-    """
-
-    index: Tensor
-    counts: Tensor
-
-    def __len__(self) -> int:
-        return len(self.counts)
-
-
-@dataclass(frozen=True)
 class CaptionBatch(_Tensors):
     """Captions as token ids, with their start and end.
 

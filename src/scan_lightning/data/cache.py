@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from scan_lightning.data.buffers import Buffers
-from scan_lightning.data.gather import equal_count, gather
+from scan_lightning.data.gather import equal_count, gather, offsets_of
 from scan_lightning.data.progress import progress
 from scan_lightning.data.store import Store
 from scan_lightning.errors import ScanError
@@ -134,7 +134,7 @@ def _offsets(store: Store, split: str) -> np.ndarray:
     """(n + 1,) int64 offsets of the split's own images."""
     rows = store.image_rows(split)
     counts = store.region_offsets[rows + 1] - store.region_offsets[rows]
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return offsets_of(counts)
 
 
 def _bytes(store: Store, offsets: np.ndarray) -> int:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scan_lightning.data.gather import offsets_of
 from scan_lightning.data.store import Store
 from scan_lightning.data.text import END, PAD, START, Vocabulary, tokenizer
 
@@ -25,7 +26,7 @@ class CaptionTokens:
 
     def __init__(self, captions: Sequence[Ids]) -> None:
         self.counts: npt.NDArray[np.int64] = np.fromiter(map(len, captions), np.int64, len(captions)) + 2
-        self._starts = np.concatenate([[0], np.cumsum(self.counts)])
+        self._starts = offsets_of(self.counts)
         self._flat = np.full(int(self._starts[-1]), START, np.int32)
         self._flat[self._starts[1:] - 1] = END
         inner = np.ones(len(self._flat), bool)

@@ -7,6 +7,11 @@ import numpy as np
 from scan_lightning.data.buffers import Buffers
 
 
+def offsets_of(counts: np.ndarray) -> np.ndarray:
+    """(n + 1,) int64 offsets of items of so many rows that lie one after the other."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
 def equal_count(offsets: np.ndarray) -> int:
     """The number of regions when it is the same for all images, else 0.
 

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.data.cache import MemoryRegions, region_index
 from scan_lightning.data.captions import CaptionTokens
+from scan_lightning.data.gather import offsets_of
 from scan_lightning.data.order import BatchOrder
 from scan_lightning.data.store import Store
 from scan_lightning.errors import ScanError
@@ -55,7 +56,7 @@ class Images(Items[ImageBatch]):
         self.store, self.rows, self.held, self.placed = store, rows, held, placed
         offsets = store.region_offsets
         self.counts = offsets[rows + 1] - offsets[rows]
-        self._offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts)])
+        self._offsets = offsets_of(self.counts)
 
     def __getitems__(self, positions: list[int]) -> ImageBatch:
         if self.placed:

@@ -96,7 +96,7 @@ def contradictions(config: TrainConfig | EvaluateConfig | EnsembleConfig) -> Ite
             f"{count} batches a step, each with negatives among its own {config.data.batch_size} pairs only, "
             "which is not the loss of one large batch",
             "add loss.large_batch=true, which encodes the batches one after the other and takes one loss "
-            f"over all {count * config.data.batch_size} pairs, or give trainer.accumulate_grad_batches=1",
+            f"over all {config.effective_batch} pairs, or give trainer.accumulate_grad_batches=1",
         )
 
 

@@ -125,15 +125,14 @@ class ProgressLines(pl.Callback):
 
 def _effective_batch(config: TrainConfig, processes: int) -> str:
     """What a step takes, when it is not simply `data.batch_size` pairs at once."""
-    size, batches = config.data.batch_size, config.trainer.accumulate_grad_batches
     parts = []
     if processes > 1:
         everywhere = config.loss.negatives_scope is NegativesScope.whole_batch
         scope = "among all of them" if everywhere else "in each share"
         parts.append(f"shared by {processes} processes, negatives {scope}")
-    if batches > 1:
-        parts.append(f"encoded {size} at a time")
-    return ", ".join([f"{size * batches} pairs a step", *parts]) if parts else ""
+    if config.trainer.accumulate_grad_batches > 1:
+        parts.append(f"encoded {config.data.batch_size} at a time")
+    return ", ".join([f"{config.effective_batch} pairs a step", *parts]) if parts else ""
 
 
 def _epoch(trainer: pl.Trainer) -> str:

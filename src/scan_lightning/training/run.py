@@ -48,7 +48,7 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
     point = resume_point(config, run_dir)
     data = PairData(
         config.data.path,
-        batch_size=config.data.batch_size * config.trainer.accumulate_grad_batches,
+        batch_size=config.effective_batch,
         workers=config.data.workers,
         seed=config.seed,
         word_threshold=config.data.word_threshold,
@@ -98,7 +98,7 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
                 data={"path": str(data.store.path), "source": data.store.source, **data.store.splits},
                 parameters=sum(parameter.numel() for parameter in network.parameters()),
                 resumed_from=str(point.path) if point else None,
-                effective_batch=data.batch_size,
+                effective_batch=config.effective_batch,
                 processes=trainer.world_size,
             )
         status = "failed"

@@ -128,8 +128,7 @@ class Watch(pl.Callback):
         )
 
     def _hint(self, step: int, every: bool, world_size: int) -> ScanWarning:
-        pairs = self.config.data.batch_size * self.config.trainer.accumulate_grad_batches
-        value = self._collapsed_value(pairs, every, world_size)
+        value = self._collapsed_value(self.config.effective_batch, every, world_size)
         formula = "2 x batch x (batch - 1) x margin" if every else "2 x batch x margin"
         warm = "" if every else f"a warm-up with all negatives (loss.warmup_steps={self._near.maxlen}) or "
         return ScanWarning(
