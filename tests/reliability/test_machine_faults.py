@@ -168,4 +168,6 @@ def test_what_was_refused_is_on_record(configure: Configure, tmp_path: Path) -> 
     time.sleep(0.05)
     os.kill(children_of(child)[0], signal.SIGKILL)
     assert status_of(child) == REFUSED
-    assert [row["step"] for row in rows(config)] == [str(step) for step in range(1, len(rows(config)) + 1)]
+    steps = [row["step"] for row in rows(config) if row["train/loss"]]  # a validation may have come between
+    assert steps == [str(step) for step in range(1, len(steps) + 1)]
+    assert len(steps) >= 3
