@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scan_lightning.similarity.product import rows_times_rows
+
 PRODUCTS = ("fp32", "tf32", "bf16")
 
 
@@ -45,7 +47,7 @@ def scores_of(words_ND: Tensor, regions_XD: Tensor, product: str) -> Tensor:
             return torch.mm(words_ND, regions_XD.T, out_dtype=torch.float32)
         words_ND, regions_XD = words_ND.float(), regions_XD.float()  # the same numbers by a wider product
     with _fp32_products(tf32=product == "tf32"):
-        return words_ND @ regions_XD.T
+        return rows_times_rows(words_ND, regions_XD)
 
 
 @contextmanager
