@@ -1,7 +1,7 @@
 """The one large product behind the scores: by the faster of the two libraries that torch has on a CPU.
 
-`@` goes to MKL on x86, which on processors of other makers leaves half of AVX-512 unused; oneDNN, to which torch
-hands tensors made by `to_mkldnn`, uses all of it, at the price of a copy of one operand and of the result.
+`@` goes to MKL on x86, which on processors of other makers leaves half of AVX-512 unused; oneDNN, to which
+torch hands tensors made by `to_mkldnn`, uses all of it, at the price of copying one operand and the result.
 """
 
 import torch
