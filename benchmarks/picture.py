@@ -53,11 +53,14 @@ def floor(axis: Any, report: dict[str, Any]) -> None:
         cases = [
             case for case in report["cases"] if (case["mode"], case["direction"]) == ("forward", direction)
         ]
-        axis.plot(
-            [case["size"] for case in cases],
-            [1 / case["engine_faster_by"]["product"] for case in cases],
-            style, marker="o", color=COLOURS["engine"], label=direction,
-        )  # fmt: skip
+        sizes = [case["size"] for case in cases]
+        engine = [1 / case["engine_faster_by"]["product"] for case in cases]
+        axis.plot(sizes, engine, style, marker="o", color=COLOURS["engine"], label=direction)
+        if direction == "t2i":  # the same product in both
+            matmul = [
+                case["engine_faster_by"]["matmul"] / case["engine_faster_by"]["product"] for case in cases
+            ]
+            axis.plot(sizes, matmul, ":", color=COLOURS["product"], label="the product by torch's @")
     axis.axhline(1, color=COLOURS["product"], label="the bare matrix product")
     axis.set(xscale="log", xlabel="batch", ylabel="time, in bare products", title="forward against the floor")
     axis.set_ylim(bottom=0)
