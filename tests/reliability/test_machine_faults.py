@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +163,9 @@ def test_what_was_refused_is_on_record(configure: Configure, tmp_path: Path) -> 
     """The series of a run that ended in a fault holds every step that was done."""
     config = configure(tmp_path / "run", data={"workers": 2})
     child = in_child(lambda: slowly(config), tmp_path / "log")
-    wait_for(when_step(config, 3))
-    time.sleep(0.05)
+    wait_for(when_step(config, 2))
     os.kill(children_of(child)[0], signal.SIGKILL)
     assert status_of(child) == REFUSED
     steps = [row["step"] for row in rows(config) if row["train/loss"]]  # a validation may have come between
     assert steps == [str(step) for step in range(1, len(steps) + 1)]
-    assert len(steps) >= 3
+    assert len(steps) >= 2
