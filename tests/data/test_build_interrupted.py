@@ -204,7 +204,7 @@ def test_a_full_disk_is_one_message_at_every_size(tmp_path: Path) -> None:
 def test_a_disk_that_is_too_small_is_noticed_at_the_start(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 65536) as disk:
         message = fault_of(lambda: write(disk / "s.h5", RECORDS))
-        assert "GB" in message or "File too large" in message
+        assert "but the disk has " in message or "File too large" in message
         assert leftovers(disk) == []
 
 

@@ -8,6 +8,7 @@ import pytest
 from store_help import make_records, write, write_release
 
 from scan_lightning.cli import main
+from scan_lightning.data.units import size_text
 
 COMMANDS = ["build", "check", "show", "convert", "subset", "merge"]
 
@@ -39,8 +40,8 @@ def test_build_check_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "images/s" in captured.err
     assert main(["data", "check", out]) == 0
     captured = capsys.readouterr()
-    assert "no fault" in captured.out
-    assert "MB/s" in captured.err
+    assert f"no fault ({size_text(Path(out).stat().st_size)} in " in captured.out
+    assert f"checking f8k.h5: {size_text(Path(out).stat().st_size)} of " in captured.err
     assert main(["data", "show", out, "--samples", "1"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     for words in (
@@ -86,9 +87,22 @@ def test_a_missing_store_is_status_2(
     tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", command, str(tmp_path / "none.h5")]) == 2
+    out = str(tmp_path / "none.h5")
+    assert capsys.readouterr().err == (
+        f"error: {out}: there is no such file. "
+        "`scan-lightning data build --help` shows how to make a store.\n"
+    )
+
+
+def test_a_folder_instead_of_a_store_is_told_what_folders_are_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "check", str(tmp_path)]) == 2
     errors = capsys.readouterr().err
-    assert "no such file" in errors
-    assert "Traceback" not in errors
+    assert errors.startswith(f"error: {tmp_path}: is a folder; expected a store, one HDF5 file.")
+    assert "data build" in errors
+    assert f"data check --layout scan-release {tmp_path}" in errors
+    assert "trusted" not in errors
 
 
 def test_captions_that_look_like_markup_are_printed_as_they_are(

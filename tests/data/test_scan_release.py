@@ -179,7 +179,10 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "no images": (_changed("dev_ims.npy", lambda a: a[:0]), ["dev_ims.npy", "(0, 3, 8)"]),
     "width": (_changed("dev_ims.npy", lambda a: a[..., :5]), ["dev_ims.npy", "5 wide", "8"]),
     "integers": (_changed("dev_ims.npy", lambda a: a.astype(int)), ["dev_ims.npy", "int64", "float32"]),
-    "NaN": (_changed("train_ims.npy", _nan), ["'train-2.jpg'", "feature 5 of region 1 is nan"]),
+    "NaN": (
+        _changed("train_ims.npy", _nan),
+        ["train_ims.npy: row 2: image 'train-2.jpg' (split train): feature 5 of region 1 is nan", "1 of 24"],
+    ),
     "npy cut": (_bytes("train_ims.npy", lambda b: b[:-7]), ["train_ims.npy", "cut short", "505", "512"]),
     "npy header cut": (_bytes("train_ims.npy", lambda b: b[:40]), ["train_ims.npy", "header is damaged"]),
     "empty npy": (_bytes("train_ims.npy", lambda b: b""), ["train_ims.npy", "not an .npy file"]),
@@ -189,6 +192,10 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         ["dev_caps.txt", "9 captions", "2 images", "10 in the released form"],
     ),
     "a line more": (_bytes("dev_caps.txt", lambda b: b + b"\n"), ["11 captions", "last line is empty"]),
+    "npy too long": (
+        _bytes("train_ims.npy", lambda b: b + b"0"),
+        ["is too long: 513", "512"],
+    ),
     "no captions": (_bytes("dev_caps.txt", lambda b: b""), ["dev_caps.txt", "0 captions"]),
     "latin-1": (
         _bytes("dev_caps.txt", lambda b: b.replace(b"picture 1", b"caf\xe9", 1)),
@@ -197,7 +204,10 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "zero byte": (_bytes("dev_caps.txt", lambda b: b.replace(b"picture", b"\0", 1)), ["line 1", "zero byte"]),
     "boxes rank": (_changed("dev_boxes.npy", lambda a: a[0]), ["dev_boxes.npy", "(3, 4)"]),
     "boxes rows": (_changed("dev_boxes.npy", lambda a: a[:1]), ["dev_boxes.npy", "(1, 3, 4)", "(2, 3, 4)"]),
-    "boxes swapped": (_changed("dev_boxes.npy", lambda a: a[..., ::-1]), ["'dev-0.jpg'", "box 0"]),
+    "boxes swapped": (
+        _changed("dev_boxes.npy", lambda a: a[..., ::-1]),
+        ["dev_boxes.npy: row 0: image 'dev-0.jpg' (split val): box 0"],
+    ),
     "an id less": (
         _bytes("dev_ids.txt", lambda b: b[: b.rindex(b"dev")]),
         ["dev_ids.txt", "1 ids", "2 images"],
@@ -249,6 +259,16 @@ def test_an_existing_store_is_kept_without_overwrite(root: Path) -> None:
     assert out.read_bytes() == before
     write_release(root, {"dev": 3})
     assert build(root, "--overwrite").splits == {"val": 3}
+
+
+def test_the_first_of_several_faults_says_how_to_see_them_all(root: Path) -> None:
+    write_release(root, {"train": 4, "dev": 2, "test": 2})
+    (root / "dev_caps.txt").unlink()
+    (root / "test_ims.npy").write_bytes(b"")
+    np.save(root / "train_ims.npy", np.zeros((4, 3)))
+    message = refused(root)
+    assert message.startswith(f"{root}/train_ims.npy: has shape (4, 3)")
+    assert f"(2 more faults: scan-lightning data check --layout scan-release {root})" in message
 
 
 @pytest.mark.real_data

@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 def _message(path: Path) -> str:
     message = fault_of(lambda: Store(path))
     assert str(path) in message
-    assert check_store(path, progress=False) == [message]
+    assert fault_of(lambda: check_store(path, progress=False)) == message
     return message
 
 

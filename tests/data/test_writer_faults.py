@@ -133,3 +133,28 @@ def test_an_error_in_the_source_comes_through_and_leaves_nothing(tmp_path: Path)
             tmp_path / "s.h5", records(), source="x", feature_dim=4, images=2, regions=4, progress=False
         )
     assert leftovers(tmp_path) == []
+
+
+def test_a_record_from_a_file_is_named_by_it(tmp_path: Path) -> None:
+    place = {"where": "a.npy: row 7", "boxes_where": "b.npy: row 7"}
+    options = {"feature_dim": 4, "images": 2, "regions": 4}
+    for change, words in (
+        ({"features": NAN}, "a.npy: row 7: image 'bad' (split train): feature 1 of region 1 is nan"),
+        ({"boxes": np.full((2, 4), np.inf)}, "b.npy: row 7: image 'bad' (split train): box 0 "),
+        ({"id": "good"}, "a.npy: row 7: image 'good': comes twice"),
+    ):
+        bad = replace(GOOD, **({"id": "bad"} | place | change))
+        message = fault_of(lambda bad=bad: write(tmp_path / "s.h5", [GOOD, bad], **options))
+        assert message.startswith(words)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_folders_made_for_a_store_that_failed_are_removed(tmp_path: Path, there: bool) -> None:
+    out = tmp_path / "a" / "b" / "s.h5"
+    if there:
+        out.parent.mkdir(parents=True)
+    bad = replace(GOOD, features=NAN)
+    fault_of(lambda: write(out, [bad]))
+    assert [path.name for path in tmp_path.rglob("*")] == (["a", "b"] if there else [])
+    write(out, [GOOD])
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "s.h5"]

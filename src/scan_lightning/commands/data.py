@@ -11,6 +11,7 @@ from scan_lightning.commands import data_derive
 from scan_lightning.commands.data_parsers import Subparsers, add_out, print_written, subcommand
 from scan_lightning.data.format import FEATURE_DTYPES
 from scan_lightning.data.layouts.registry import LAYOUTS
+from scan_lightning.data.units import size_text
 
 HELP = "build, check and show the store a data set is read from"
 
@@ -85,13 +86,12 @@ def _configure_check(commands: Subparsers) -> None:
         "verify everything a store claims\n\n"
         "Counts, offsets, finite features, owners of captions, ids, boxes, lexicon, every block checksum\n"
         "and the whole-file digest. All faults are listed; the exit status is 2 when there is any.\n"
-        "With --layout: the doctor for a downloaded folder, file by file against the published numbers.",
+        "With --layout: the doctor for a folder of features. Every file is held against the numbers of the\n"
+        "data set that SCAN's authors released, or if it is none against the others. Values are read too.",
         "check f30k.h5\n  scan-lightning data check --layout scan-release data/f30k_precomp",
     )
     parser.add_argument("path", type=Path, metavar="PATH", help="the store; with --layout the folder")
-    parser.add_argument(
-        "--layout", choices=["scan-release"], help="examine a downloaded folder of this layout"
-    )
+    parser.add_argument("--layout", choices=["scan-release"], help="examine a folder of this layout")
     parser.set_defaults(data_command=_check)
 
 
@@ -106,26 +106,31 @@ def _check(args: argparse.Namespace) -> int:
         print(f"fault: {fault}", file=sys.stderr)
     if faults:
         advice = "Build or copy the store again; what it holds cannot be trusted."
-        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
-        print(f"error: {args.path}: {count}. {advice}", file=sys.stderr)
+        print(f"error: {args.path}: {_count(len(faults))}. {advice}", file=sys.stderr)
         return 2
     size, seconds = args.path.stat().st_size, max(time.monotonic() - start, 1e-9)
-    print(f"{args.path}: no fault ({size / 1e9:.2f} GB in {seconds:.1f} s, {size / 1e6 / seconds:,.0f} MB/s)")
+    print(f"{args.path}: no fault ({size_text(size)} in {seconds:.1f} s, {size_text(size / seconds)}/s)")
     return 0
 
 
 def _examine(root: Path) -> int:
-    from scan_lightning.data.layouts.scan_doctor import ORIGIN, examine
+    from scan_lightning.data.layouts.scan_doctor import examine
 
-    faulty = False
-    for title, findings in examine(root):
-        print(title)
-        for finding in findings:
+    status = 0
+    for report in examine(root):
+        print(report.title)
+        for finding in report.findings:
             print(f"  {finding.state:12} {finding.path}: {finding.detail}")
-            faulty = faulty or finding.fault
-    if faulty:
-        print(f"error: {root}: not complete. {ORIGIN}", file=sys.stderr)
-    return 2 if faulty else 0
+        for note in report.notes:
+            print(f"  {'note':12} {note}")
+        if report.faults:
+            print(f"error: {root}: {_count(report.faults)}. {report.advice}", file=sys.stderr)
+            status = 2
+    return status
+
+
+def _count(faults: int) -> str:
+    return f"{faults} fault{'s' if faults > 1 else ''}"
 
 
 def _configure_show(commands: Subparsers) -> None:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TypeAlias
 
+from scan_lightning.data.units import size_text
+
 # argparse has no public name for what add_subparsers returns.
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -34,7 +36,7 @@ def print_written(path: Path) -> int:
     store = Store(path)
     print(
         f"{path}: {store.image_count:,} images, {store.caption_count:,} captions, {store.region_count:,} "
-        f"regions of {store.feature_dim} {store.feature_dtype}, {path.stat().st_size / 1e9:.2f} GB"
+        f"regions of {store.feature_dim} {store.feature_dtype}, {size_text(path.stat().st_size)}"
     )
     print(f"next: scan-lightning data check {path}")
     return 0

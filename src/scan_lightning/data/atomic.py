@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scan_lightning.data.units import size_text
 from scan_lightning.errors import ScanError
 
 
@@ -22,7 +23,7 @@ def atomic_file(target: Path, *, overwrite: bool, needed_bytes: int = 0) -> Iter
     refused, and what a killed build left behind is simply taken over. Any exception (Ctrl-C too) removes it.
 
     Args:
-        target: The final name; missing parent folders are made.
+        target: The final name; missing parent folders are made, and removed again after an exception.
         overwrite: Whether an existing target may be replaced (atomically, at the end).
         needed_bytes: Refuse at once when the disk has less room than this.
 
@@ -30,11 +31,15 @@ def atomic_file(target: Path, *, overwrite: bool, needed_bytes: int = 0) -> Iter
         ScanError: the target exists, cannot be written, is being written by another process, or does not fit.
     """
     partial = target.with_name(f".{target.name}.partial")
+    made: list[Path] = []
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(partial, target)
-    except OSError as error:
-        raise write_fault(target, error) from error
+        with writing(target):
+            made += [folder for folder in target.absolute().parents if not folder.exists()]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            lock = _lock(partial, target)
+    except BaseException:
+        _remove_empty(made)
+        raise
     try:
         refuse_existing(target, overwrite)
         _refuse_full(target, needed_bytes)
@@ -46,6 +51,7 @@ def atomic_file(target: Path, *, overwrite: bool, needed_bytes: int = 0) -> Iter
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+        _remove_empty(made)
         raise
     finally:
         os.close(lock)
@@ -70,7 +76,7 @@ def write_fault(target: Path, error: OSError) -> ScanError:
     advice = "Choose another folder for --out."
     if error.errno == errno.ENOSPC or "No space left" in str(error):
         free = _free_bytes(target.parent)
-        reason = f"no space left on the disk ({free / 1e9:.2f} GB free now)"
+        reason = f"no space left on the disk ({size_text(free)} free now)"
         advice = "Free some space, choose another disk, or store float16."
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         advice = "The folder is not writable for you; choose another one."
@@ -93,9 +99,16 @@ def _refuse_full(target: Path, needed_bytes: int) -> None:
     free = _free_bytes(target.parent)
     if free < needed_bytes:
         raise ScanError(
-            f"{target}: needs {needed_bytes / 1e9:.2f} GB but the disk has {free / 1e9:.2f} GB free. "
+            f"{target}: needs {size_text(needed_bytes)} but the disk has {size_text(free)} free. "
             "Free some space, choose another disk, or store float16."
         )
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders, the innermost first, as far as nothing is in them."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _lock(partial: Path, target: Path) -> int:

@@ -34,7 +34,10 @@ def stored_boxes(boxes: np.ndarray | None, regions: int, width: int, height: int
     faults = box_faults(stored, np.array([[width, height]] * regions))
     if faults:
         row, fault = faults[0]
-        raise ScanError(f"{image}: box {row} {fault}. Boxes are x1 y1 x2 y2 in pixels of the picture.")
+        raise ScanError(
+            f"{image}: box {row} {fault}. Expected x1 y1 x2 y2 in pixels of the picture, or four NaN where "
+            "a box is unknown."
+        )
     return stored
 
 

@@ -15,7 +15,6 @@ from scan_lightning.data.header import Header, has, read_header
 from scan_lightning.data.probe import probe
 from scan_lightning.data.progress import progress as show_progress
 from scan_lightning.data.seal import check_seal
-from scan_lightning.errors import ScanError
 
 
 def check_store(path: str | Path, *, progress: bool = True) -> list[str]:
@@ -27,12 +26,12 @@ def check_store(path: str | Path, *, progress: bool = True) -> list[str]:
 
     Returns:
         One line a fault; empty when there is none.
+
+    Raises:
+        ScanError: it cannot be opened as a store at all, so nothing was read.
     """
     path = Path(path)
-    try:
-        header = read_header(path)
-    except ScanError as error:
-        return [str(error)]
+    header = read_header(path)
     faults: list[str] = []
     with show_progress(f"checking {path.name}", path.stat().st_size, "bytes", shown=progress) as advance:
         broken_seal = check_seal(path)

@@ -45,6 +45,7 @@ def store_records(store: Store, image_rows: np.ndarray) -> Iterator[ImageRecord]
                 boxes=None if np.isnan(boxes).all() else boxes,
                 captions=own,
                 links=_links(store, row, captions[index], own, links_of),
+                where=f"{store.path}: image row {row}",
             )
 
 

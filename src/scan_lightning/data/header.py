@@ -81,7 +81,11 @@ def read_header(path: Path) -> Header:
             f"{path}: there is no such file. `scan-lightning data build --help` shows how to make a store."
         )
     if path.is_dir():
-        raise ScanError(f"{path}: is a folder; expected a store, one HDF5 file.")
+        raise ScanError(
+            f"{path}: is a folder; expected a store, one HDF5 file. `scan-lightning data build` makes one of "
+            f"a folder of features; `scan-lightning data check --layout scan-release {path}` examines such a "
+            "folder."
+        )
     identity = _identity(path)
     file = _open_hdf5(path)
     with file:

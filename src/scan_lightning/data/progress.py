@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from scan_lightning.data.units import size_text
 from scan_lightning.quiet import quiet
 
 Advance = Callable[[int], None]
@@ -20,7 +21,7 @@ def progress(title: str, total: int, unit: str = "images", shown: bool = True) -
     Args:
         title: What is being done, as the user would say it.
         total: Number of units in all.
-        unit: What is counted; `"bytes"` is shown in MB and MB/s.
+        unit: What is counted; `"bytes"` is shown in the unit that fits.
         shown: False shows nothing, as does the command's `--quiet`.
 
     Yields:
@@ -78,10 +79,8 @@ class _PlainLines:
         self.last = now
         rate = self.done / max(now - self.start, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
-        scale, unit = (1e-6, "MB") if self.unit == "bytes" else (1.0, self.unit)
-        print(
-            f"{self.title}: {self.done * scale:,.0f} of {self.total * scale:,.0f} {unit}, "
-            f"{rate * scale:,.0f} {unit}/s, {left:,.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
+        if self.unit == "bytes":
+            amount = f"{size_text(self.done)} of {size_text(self.total)}, {size_text(rate)}/s"
+        else:
+            amount = f"{self.done:,} of {self.total:,} {self.unit}, {rate:,.0f} {self.unit}/s"
+        print(f"{self.title}: {amount}, {left:,.0f} s left", file=sys.stderr, flush=True)

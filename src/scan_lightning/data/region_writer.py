@@ -111,10 +111,11 @@ class FeatureCaster:
             row, column = np.unravel_index(int(np.abs(features).argmax()), features.shape)
             return (
                 f"feature {column} of region {row} is {features[row, column]:g}; {self.dtype} ends at "
-                f"{self.limit:g}. Build with --dtype float32."
+                f"{self.limit:g}. Give --dtype float32."
             )
         row, column = np.unravel_index(int(finite.argmin()), features.shape)
         return (
-            f"feature {column} of region {row} is {features[row, column]} ({int((~finite).sum())} of "
-            f"{finite.size} values are not finite). Extract the features of this image again."
+            f"feature {column} of region {row} is {features[row, column]}; expected finite numbers "
+            f"({int((~finite).sum()):,} of {finite.size:,} values are not). Extract the features of this "
+            "image again."
         )

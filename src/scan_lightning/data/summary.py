@@ -9,6 +9,7 @@ from rich.table import Table
 
 from scan_lightning.data.store import Store
 from scan_lightning.data.text import Vocabulary
+from scan_lightning.data.units import size_text
 
 WORD_THRESHOLD = 4  # of the released vocabularies
 
@@ -30,7 +31,7 @@ def _facts(store: Store) -> Table:
     size = store.path.stat().st_size
     table = Table.grid(padding=(0, 2))
     rows = {
-        "store": f"{store.path} ({size / 1e9:.2f} GB)",
+        "store": f"{store.path} ({size_text(size)})",
         "source": store.source,
         "created": store.created,
         "features": f"{store.region_count:,} regions of {store.feature_dim} {store.feature_dtype}, "

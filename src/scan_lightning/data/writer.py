@@ -41,6 +41,8 @@ class ImageRecord:
         boxes: (k, 4) x1 y1 x2 y2 in pixels, None when unknown.
         captions: At least one; an empty text is kept and has no tokens.
         links: Gold (caption index, character offset where the word starts, region index) within the record.
+        where: The file and the place in it that the record was read from, for messages.
+        boxes_where: The same of the boxes, when they come from another file.
     """
 
     id: str
@@ -51,6 +53,8 @@ class ImageRecord:
     boxes: np.ndarray | None
     captions: Sequence[str]
     links: Sequence[Link] = ()
+    where: str = ""
+    boxes_where: str = ""
 
 
 def write_store(
@@ -138,9 +142,10 @@ class _StoreWriter:
 
     def add(self, record: ImageRecord) -> None:
         """Check and append one image."""
-        name = f"image {record.id!r}"
+        place = f"{record.where}: " if record.where else ""
+        name = f"{place}image {record.id!r}"
         if not record.id:
-            raise ScanError(f"image {len(self.ids)} (counted from 0): has an empty id.")
+            raise ScanError(f"{place}image {len(self.ids)} (counted from 0): has an empty id.")
         if record.id in self.ids:
             raise ScanError(
                 f"{name}: comes twice ({self.ids[record.id]}, {record.split}). "
@@ -151,8 +156,10 @@ class _StoreWriter:
             raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
         if not record.captions:
             raise ScanError(f"{name}: has no caption. Leave the image out or give it one.")
-        features = self.caster.cast(record.features, name)
-        boxes = stored_boxes(record.boxes, len(features), record.width, record.height, name)
+        whose = f"image {record.id!r} (split {record.split})"
+        features = self.caster.cast(record.features, f"{place}{whose}")
+        place = f"{record.boxes_where}: " if record.boxes_where else place
+        boxes = stored_boxes(record.boxes, len(features), record.width, record.height, f"{place}{whose}")
         row, region = len(self.ids), self.offsets[-1]
         if row == self.images or region + len(features) > self.regions:
             self._raise_totals(row + 1, region + len(features), "at least ")

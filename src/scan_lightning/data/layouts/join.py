@@ -88,4 +88,5 @@ def _records(chosen: dict[int, Found], captions: CaptionIndex) -> Iterator[Image
             features=read.features,
             boxes=read.boxes,
             captions=entry.captions,
+            where=image.where,
         )

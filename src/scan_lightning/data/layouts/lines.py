@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scan_lightning.errors import ScanError
+from scan_lightning.data.layouts.fault import FileError, unreadable
 
 
 @dataclass(frozen=True)
@@ -21,23 +21,23 @@ def iter_lines(path: Path) -> Iterator[str]:
     r"""Lines without surrounding whitespace. Only `\n` ends a line: captions may hold other Unicode breaks.
 
     Raises:
-        ScanError: the file is missing, unreadable, or not UTF-8.
+        FileError: the file is missing, unreadable, or not UTF-8.
     """
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 yield _decode(path, number, raw)
     except FileNotFoundError as error:
-        raise ScanError(f"{path}: there is no such file.") from error
+        raise FileError(path, "missing", "there is no such file.") from error
     except OSError as error:
-        raise ScanError(f"{path}: cannot be read: {error.strerror}.") from error
+        raise unreadable(path, error) from error
 
 
 def count_lines(path: Path) -> LineCount:
     """Count lines and remember the empty ones.
 
     Raises:
-        ScanError: as `iter_lines`.
+        FileError: as `iter_lines`.
     """
     count, empty = 0, []
     for number, line in enumerate(iter_lines(path), start=1):
@@ -60,10 +60,14 @@ def _decode(path: Path, number: int, raw: bytes) -> str:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ScanError(
-            f"{path}: line {number} is not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start}). "
-            f"Convert the file, for example: iconv -f latin1 -t utf-8 {path.name}"
+        raise FileError(
+            path,
+            "damaged",
+            f"line {number} is not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start}). "
+            f"Convert the file, for example: iconv -f latin1 -t utf-8 {path.name}",
         ) from error
     if "\0" in text:
-        raise ScanError(f"{path}: line {number} holds a zero byte. Is this a text file, and copied whole?")
+        raise FileError(
+            path, "damaged", f"line {number} holds a zero byte. Is this a text file, and copied whole?"
+        )
     return text.removeprefix("\ufeff").strip() if number == 1 else text.strip()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scan_lightning.errors import ScanError
+from scan_lightning.data.layouts.fault import FileError, unreadable
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def read_npy_header(path: Path) -> NpyHeader:
     """Parse the header only.
 
     Raises:
-        ScanError: missing, not an `.npy` file, its header is damaged, or it holds Python objects.
+        FileError: missing, not an `.npy` file, its header is damaged, or it holds Python objects.
     """
     try:
         with path.open("rb") as file:
@@ -43,25 +43,31 @@ def read_npy_header(path: Path) -> NpyHeader:
                 (2, 0): np.lib.format.read_array_header_2_0,
             }.get(version)
             if read is None:
-                raise ScanError(
-                    f"{path}: is an .npy file of version {version}; save it again with numpy.save."
+                raise FileError(
+                    path,
+                    "wrong type",
+                    f"is an .npy file of version {version}; save it again with numpy.save.",
                 )
             shape, fortran, dtype = read(file)
             offset = file.tell()
         header = NpyHeader(tuple(shape), dtype, fortran, offset, path.stat().st_size)
     except FileNotFoundError as error:
-        raise ScanError(f"{path}: there is no such file.") from error
+        raise FileError(path, "missing", "there is no such file.") from error
     except (ValueError, EOFError, SyntaxError, TypeError, struct.error) as error:
-        raise ScanError(
-            f"{path}: is not an .npy file or its header is damaged ({path.stat().st_size:,} bytes). "
-            "Copy or download it again."
+        raise FileError(
+            path,
+            "damaged",
+            f"is not an .npy file or its header is damaged ({path.stat().st_size:,} bytes). "
+            "Copy or download it again.",
         ) from error
     except OSError as error:
-        raise ScanError(f"{path}: cannot be read: {error.strerror}.") from error
+        raise unreadable(path, error) from error
     if dtype.hasobject:
-        raise ScanError(
-            f"{path}: holds pickled Python objects, which could run any code when read, so it is not read "
-            "at all. Expected an array of numbers."
+        raise FileError(
+            path,
+            "wrong type",
+            "holds pickled Python objects, which could run any code when read, so it is not read at all. "
+            "Expected an array of numbers.",
         )
     return header
 
@@ -75,18 +81,16 @@ def map_npy(path: Path, expected: str, rank: int) -> np.ndarray:
         rank: Number of dimensions.
 
     Raises:
-        ScanError: as `read_npy_header`; or wrong rank, no floats, cut short, empty.
+        FileError: as `read_npy_header`; or wrong rank, no floats, empty, cut short, too long.
     """
     header = read_npy_header(path)
     if len(header.shape) != rank or 0 in header.shape:
-        raise ScanError(f"{path}: has shape {header.shape}; expected {expected}, none of them 0.")
-    if header.dtype.kind != "f":
-        raise ScanError(f"{path}: holds {header.dtype}; expected float32 (or float16, float64).")
-    if header.file_bytes < header.expected_bytes:
-        raise ScanError(
-            f"{path}: is cut short: {header.file_bytes:,} bytes, its shape {header.shape} of {header.dtype} "
-            f"needs {header.expected_bytes:,}. Copy or download it again."
+        raise FileError(
+            path, "wrong shape", f"has shape {header.shape}; expected {expected}, none of them 0. Save it so."
         )
+    if header.dtype.kind != "f":
+        raise FileError(path, "wrong type", f"holds {header.dtype}; expected float32 (or float16, float64).")
+    require_whole(path, header)
     mapped = np.memmap(
         path,
         dtype=header.dtype,
@@ -96,3 +100,19 @@ def map_npy(path: Path, expected: str, rank: int) -> np.ndarray:
         order="F" if header.fortran else "C",
     )
     return mapped.view(np.ndarray)
+
+
+def require_whole(path: Path, header: NpyHeader) -> None:
+    """Check that the file is as long as its header says.
+
+    Raises:
+        FileError: it is cut short or too long.
+    """
+    difference = header.file_bytes - header.expected_bytes
+    if difference:
+        raise FileError(
+            path,
+            "truncated" if difference < 0 else "too long",
+            f"is {'cut short' if difference < 0 else 'too long'}: {header.file_bytes:,} bytes, its shape "
+            f"{header.shape} of {header.dtype} needs {header.expected_bytes:,}. Copy or download it again.",
+        )

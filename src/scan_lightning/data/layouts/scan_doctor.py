@@ -1,144 +1,128 @@
-"""The doctor for a downloaded folder: what is there, missing or cut short, against the published numbers."""
+"""The doctor for a folder in the released layout: every file's state, every fault at once.
+
+A folder that holds one of the two published data sets is held against their numbers; any other has to be
+consistent in itself. Either way all values are read.
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scan_lightning.data.layouts.lines import count_lines
-from scan_lightning.data.layouts.npy import read_npy_header
-from scan_lightning.data.layouts.scan_release import RELEASED_CAPTIONS, open_scan_release
-from scan_lightning.errors import ScanError
+from scan_lightning.data.layouts.fault import FileError, Finding
+from scan_lightning.data.layouts.scan_content import content_bytes, content_faults
+from scan_lightning.data.layouts.scan_files import SplitFiles, between_splits
+from scan_lightning.data.layouts.scan_published import PUBLISHED, Published, recognise
+from scan_lightning.data.layouts.scan_release import ORIGIN, find_splits
+from scan_lightning.data.progress import progress as show_progress
 
-ORIGIN = "The data is on Kaggle: kaggle datasets download kuanghueilee/scan-features"
-REGIONS, WIDTH = 36, 2048
+ENDINGS = ("ims.npy", "caps.txt", "boxes.npy", "ids.txt")
 
 
 @dataclass(frozen=True)
-class Published:
-    """A released data set: images of each split, and the size of its vocabulary."""
+class Report:
+    """What was found out about one folder.
+
+    Args:
+        title: What the folder is held against.
+        findings: Every file in turn; a file with several faults comes several times.
+        notes: What is no fault and worth knowing.
+        advice: What to do about the faults.
+    """
 
     title: str
-    folder: str
-    images: dict[str, int]
-    vocabulary: int
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    advice: str
+
+    @property
+    def faults(self) -> int:
+        """How many things are wrong."""
+        return sum(finding.fault for finding in self.findings)
 
 
-PUBLISHED = (
-    Published("Flickr30K", "f30k_precomp", {"train": 29000, "dev": 1014, "test": 1000}, 8481),
-    Published(
-        "MS-COCO", "coco_precomp", {"train": 113287, "dev": 5000, "test": 1000, "testall": 5000}, 11353
-    ),
-)
+def examine(root: Path, *, progress: bool = True) -> list[Report]:
+    """Look at a folder in the released layout, or at one that holds `f30k_precomp` and `coco_precomp`.
 
-
-@dataclass(frozen=True)
-class Finding:
-    """The state of one expected file."""
-
-    path: Path
-    state: str  # found, missing, truncated, wrong shape, damaged
-    detail: str
-    fault: bool
-
-
-def examine(root: Path) -> list[tuple[str, list[Finding]]]:
-    """Look at a downloaded folder, or at one that holds `f30k_precomp` and `coco_precomp`.
-
-    Returns:
-        (title, findings) of each data set found.
+    Args:
+        root: The folder.
+        progress: Show progress on stderr.
 
     Raises:
         ScanError: there is no such folder, or nothing in it is like the released layout.
     """
-    if not root.is_dir():
-        raise ScanError(f"{root}: there is no such folder. {ORIGIN}")
-    below = [(published, root / published.folder) for published in PUBLISHED]
-    chosen = [(published, folder) for published, folder in below if folder.is_dir()]
-    if not chosen:
-        published = _recognise(root)
-        if published is None:
-            return [("a data set in the released layout, none of the two published", _consistency(root))]
-        chosen = [(published, root)]
-    return [(published.title, _examine(published, folder)) for published, folder in chosen]
+    chosen = [(data, root / data.folder) for data in PUBLISHED if (root / data.folder).is_dir()]
+    if chosen:
+        return [_published(data, folder, progress) for data, folder in chosen]
+    published = recognise(root) if root.is_dir() else None
+    if published is not None:
+        return [_published(published, root, progress)]
+    return [_own(root, find_splits(root), progress)]
 
 
-def _recognise(root: Path) -> Published | None:
-    """Which data set a folder holds: by its name, else by the number of its training or dev captions."""
-    for published in PUBLISHED:
-        if published.folder.split("_")[0] in root.resolve().name.lower():
-            return published
-    for name in ("train", "dev"):
-        path = root / f"{name}_caps.txt"
-        lines = count_lines(path).count if path.exists() else 0
-        for published in PUBLISHED:
-            if lines == published.images[name] * RELEASED_CAPTIONS:
-                return published
-    return None
+def _published(published: Published, folder: Path, progress: bool) -> Report:
+    splits = [SplitFiles(folder, name) for name in published.images]
+    inside, notes = _content(splits, progress)
+    findings: list[Finding] = []
+    for split in splits:
+        # The published numbers say all there is to say about these two; how they fit each other follows.
+        files = {split.file("ims.npy"), split.file("caps.txt")}
+        faults = [*published.features_faults(split), *published.captions_faults(split)]
+        faults += [fault for fault in split.faults if fault.path not in files]
+        findings += _findings(split, [*faults, *inside])
+    if "testall" in published.images and not any(
+        finding.fault for finding in findings if finding.path.name.startswith("testall_")
+    ):
+        findings = [_not_needed(finding) for finding in findings]
+    findings.append(published.find_vocabulary(folder))
+    advice = f"Copy or download the files again: {ORIGIN}"
+    return Report(f"{published.title}, as released", tuple(findings), tuple(notes), advice)
 
 
-def _examine(published: Published, folder: Path) -> list[Finding]:
-    findings = []
-    for name, images in published.images.items():
-        findings.append(_features(folder / f"{name}_ims.npy", images))
-        findings.append(_captions(folder / f"{name}_caps.txt", images * RELEASED_CAPTIONS))
-    findings.append(_vocabulary(folder.resolve().parent / "vocab", published))
-    return findings
+def _own(folder: Path, names: list[str], progress: bool) -> Report:
+    splits = [SplitFiles(folder, name) for name in names]
+    inside, notes = _content(splits, progress)
+    inside += between_splits([split for split in splits if not split.faults])
+    findings = [finding for split in splits for finding in _findings(split, [*split.faults, *inside])]
+    title = "your own data in the released layout (neither of the two published data sets)"
+    return Report(title, tuple(findings), tuple(notes), "Mend these files or make them again.")
 
 
-def _features(path: Path, images: int) -> Finding:
-    shape = (images, REGIONS, WIDTH)
-    whole = images * REGIONS * WIDTH * 4
-    if not path.exists():
-        return Finding(path, "missing", f"expected {shape} float32, {whole / 1e9:.2f} GB", True)
-    try:
-        header = read_npy_header(path)
-    except ScanError as error:
-        return Finding(path, "damaged", f"{error} Expected {shape} float32.", True)
-    if header.shape not in (shape, (images * RELEASED_CAPTIONS, REGIONS, WIDTH)):
-        return Finding(path, "wrong shape", f"{header.shape} {header.dtype}, expected {shape} float32", True)
-    if header.dtype.name != "float32":
-        return Finding(path, "wrong type", f"{header.dtype}, expected float32", True)
-    if header.file_bytes < header.expected_bytes:
-        return Finding(
-            path, "truncated", f"{header.file_bytes:,} bytes, expected {header.expected_bytes:,}", True
-        )
-    older = "" if header.shape == shape else " (the older form, five equal rows an image)"
-    return Finding(path, "found", f"{header.shape} float32{older}", False)
+def _content(splits: list[SplitFiles], progress: bool) -> tuple[list[FileError], list[str]]:
+    """Faults and notes of what is inside all splits' arrays."""
+    faults: list[FileError] = []
+    notes = [note for split in splits for note in split.notes]
+    total = sum(content_bytes(split) for split in splits)
+    with show_progress("reading values", total, "bytes", shown=progress and total > 0) as advance:
+        for split in splits:
+            own_faults, own_notes = content_faults(split, advance)
+            faults += own_faults
+            notes += own_notes
+    return faults, notes
 
 
-def _captions(path: Path, captions: int) -> Finding:
-    if not path.exists():
-        return Finding(path, "missing", f"expected {captions:,} captions", True)
-    try:
-        count = count_lines(path).count
-    except ScanError as error:
-        return Finding(path, "damaged", str(error), True)
-    if count != captions:
-        state = "truncated" if count < captions else "wrong length"
-        return Finding(path, state, f"{count:,} captions, expected {captions:,}", True)
-    return Finding(path, "found", f"{count:,} captions", False)
+def _findings(split: SplitFiles, faults: list[FileError]) -> Iterator[Finding]:
+    """The state of a split's files, given everybody's faults."""
+    for ending in ENDINGS:
+        path = split.file(ending)
+        own = [Finding(path, fault.state, fault.detail) for fault in faults if fault.path == path]
+        if own or path.exists():
+            yield from own or [Finding(path, "found", _description(split, ending), fault=False)]
 
 
-def _vocabulary(folder: Path, published: Published) -> Finding:
-    path = folder / f"{published.folder}_vocab.json"
-    if not path.exists():
-        return Finding(path, "missing", "no fault: only the authors' checkpoints need it", False)
-    try:
-        words = len(json.loads(path.read_text(encoding="utf-8"))["word2idx"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return Finding(path, "damaged", f"not a vocabulary ({type(error).__name__})", True)
-    wrong = words != published.vocabulary
-    expected = f", expected {published.vocabulary:,}" if wrong else ""
-    return Finding(path, "wrong length" if wrong else "found", f"{words:,} words{expected}", wrong)
+def _description(split: SplitFiles, ending: str) -> str:
+    array = {"ims.npy": split.features, "boxes.npy": split.boxes}.get(ending)
+    if array is not None:
+        older = " (the older form, five equal rows an image)" if split.stride > 1 else ""
+        return f"{array.shape} {array.dtype}{older}"
+    if ending == "caps.txt" and split.lines is not None:
+        return f"{split.lines.count:,} captions"
+    return f"{len(split.ids) * split.stride:,} ids"
 
 
-def _consistency(root: Path) -> list[Finding]:
-    """Without published numbers: whether the files agree with each other."""
-    try:
-        source = open_scan_release(root)
-    except ScanError as error:
-        return [Finding(root, "faulty", str(error), True)]
-    detail = f"{source.images:,} images, {source.regions:,} regions of {source.feature_dim}"
-    return [Finding(root, "found", detail, False)]
+def _not_needed(finding: Finding) -> Finding:
+    """A missing file of `test`, where the whole `testall` is there."""
+    if finding.state == "missing" and finding.path.name.startswith("test_"):
+        return Finding(finding.path, "missing", "no fault: testall replaces it", fault=False)
+    return finding
