@@ -1,6 +1,7 @@
 """How a single run starts: its folder, its command line, its status."""
 
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from scan_lightning.commands import evaluate, train
 from scan_lightning.config import Accelerator, EvaluateConfig, TrainConfig
+from scan_lightning.errors import ScanWarning
 
 Scan = Callable[..., int]
 
@@ -129,6 +131,28 @@ def test_a_gpu_that_is_not_there_is_a_users_fault(
     assert not training.calls
     assert scan(*words, "trainer=ddp", "trainer.devices=2") == 0
     assert scan(*words, "trainer=ddp") == 0
+
+
+def test_more_processes_than_cores_are_named_once(
+    scan: Scan, training, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    words = ["train", "data.path=a.h5", "run_dir=run", "trainer=ddp_cpu"]
+    message = r"trainer\.devices=99: more processes than cores \(2\)"
+    with pytest.warns(ScanWarning, match=message):
+        assert scan(*words, "trainer.devices=99") == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ScanWarning)
+        assert scan(*words, "trainer.devices=2") == 0
+        for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"):  # set for a process that another one started
+            with monkeypatch.context() as patch:
+                patch.setenv(name, "1")
+                assert scan(*words, "trainer.devices=99") == 0
+    assert scan(*words, "trainer.devices=-1") == 2
+    assert "trainer.devices: found -1, every GPU of the machine, but" in capsys.readouterr().err
+    assert len(training.calls) == 5
 
 
 def test_joblib_workers_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

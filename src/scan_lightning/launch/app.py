@@ -13,10 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from scan_lightning.conf_dir import conf_dir
-from scan_lightning.errors import ScanError
 from scan_lightning.launch import summary
 from scan_lightning.launch.command import Command, read_request
 from scan_lightning.launch.devices import check_devices
+from scan_lightning.launch.folders import run_folders
 from scan_lightning.launch.help import help_text
 from scan_lightning.launch.plan import Plan, make_plan, plain_values, show
 from scan_lightning.launch.sweep import run_sweep_job
@@ -37,11 +37,11 @@ def launch(command: Command, arguments: list[str]) -> int:
         print(show(command, request), end="")
         return 0
     plan = make_plan(command, request)
-    _make_folder(plan.folder)
-    if plan.multirun:
-        return _sweep(command, plan)
-    _single(command, plan)
-    return 0
+    with run_folders(plan.folder, [job.folder for job in plan.jobs]):
+        if plan.multirun:
+            return _sweep(command, plan)
+        _single(command, plan)
+        return 0
 
 
 def _single(command: Command, plan: Plan) -> None:
@@ -110,12 +110,3 @@ def _argv(words: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ScanError(
-            f"run_dir: {folder} cannot be made ({error.strerror}); choose another run_dir"
-        ) from error

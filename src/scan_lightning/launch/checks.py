@@ -12,7 +12,9 @@ from omegaconf import DictConfig
 
 from scan_lightning.config import (
     MISSING,
+    Accelerator,
     Aggregation,
+    Cache,
     EnsembleConfig,
     EvaluateConfig,
     LoggerKind,
@@ -87,7 +89,15 @@ def without_effect(
 
 def contradictions(config: TrainConfig | EvaluateConfig | EnsembleConfig) -> Iterator[Fault]:
     """Faults of settings that exclude each other."""
-    if not isinstance(config, TrainConfig) or config.loss.large_batch:
+    if not isinstance(config, TrainConfig):
+        return
+    if config.data.cache is Cache.device and config.trainer.accelerator is Accelerator.cpu:
+        yield Fault(
+            "data.cache",
+            "device, a GPU, with trainer.accelerator=cpu",
+            "give data.cache=memory or none, or a trainer with a GPU",
+        )
+    if config.loss.large_batch:
         return
     count = config.trainer.accumulate_grad_batches
     if count > 1:

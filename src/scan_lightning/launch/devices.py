@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
+import warnings
 from multiprocessing import current_process
 
 from scan_lightning.config import Accelerator, TrainerConfig
-from scan_lightning.errors import ScanError
+from scan_lightning.errors import ScanError, ScanWarning
+
+
+def is_first_process() -> bool:
+    """Whether this process warns and reports for all that share a run.
+
+    Lightning, torchrun and srun give each process that they start its number.
+    """
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
 
 
 def check_devices(trainer: TrainerConfig) -> None:
     """Refuse a GPU that is not there. Asked by the job, which may run on another machine than the command.
 
     Raises:
-        ScanError: fewer GPUs than the trainer asks for.
+        ScanError: fewer GPUs than the trainer asks for, or all there are where there is none.
     """
+    there = 0 if trainer.accelerator is Accelerator.cpu else _gpus()
     if trainer.accelerator is not Accelerator.gpu:
+        if there == 0:
+            _check_cores(trainer.devices)
         return
-    import torch
-
-    there = torch.cuda.device_count() or int(torch.backends.mps.is_available())
     wanted = max(trainer.devices, 1)  # -1: all there are, one at least
     if there < wanted:
         raise ScanError(
@@ -29,6 +38,29 @@ def check_devices(trainer: TrainerConfig) -> None:
                 if there
                 else "give trainer=cpu, or check the driver (nvidia-smi)"
             )
+        )
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count() or int(torch.backends.mps.is_available())
+
+
+def _check_cores(devices: int) -> None:
+    """Judge a number of processes on the CPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if devices == -1:
+        raise ScanError(
+            "trainer.devices: found -1, every GPU of the machine, but the run is on the CPU; give the number "
+            f"of processes, at most {cores} here (one a core)"
+        )
+    if devices > cores and is_first_process():
+        warnings.warn(
+            f"trainer.devices={devices}: more processes than cores ({cores}), so they take turns and each "
+            f"takes memory; trainer.devices={cores} is faster",
+            ScanWarning,
+            stacklevel=3,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +15,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scan_lightning.conf_dir import conf_dir
 from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.launch import checks
 from scan_lightning.launch.command import Command, Request
+from scan_lightning.launch.devices import is_first_process
 from scan_lightning.launch.overrides import judge, text
 from scan_lightning.validate import Fault, faults_of, report
 
@@ -91,7 +91,7 @@ def make_plan(command: Command, request: Request) -> Plan:
         word for word in request.overrides if not word.startswith(("hydra.run.dir=", "hydra.sweep.dir="))
     ]
     folder = Path(base.hydra.sweep.dir if multirun else base.hydra.run.dir)
-    jobs = [_job(cfg, swept) for cfg in composed] if grid else []
+    jobs = [_job(cfg, swept, number) for number, cfg in enumerate(composed)] if grid else []
     return Plan([*words, *_search_path(request), *pinned], multirun, folder, swept, jobs)
 
 
@@ -121,7 +121,7 @@ def _check(command: Command, composed: list[DictConfig], given: set[str], multir
             faults += checks.launching(config, cfg.hydra.launcher, given, multirun=multirun)
             notes.update(dict.fromkeys(checks.without_effect(config, given)))
     faults += checks.unwritable(Path(composed[0].hydra.sweep.dir if multirun else composed[0].hydra.run.dir))
-    if not faults and os.environ.get("LOCAL_RANK", "0") == "0":  # once, not once a process
+    if not faults and is_first_process():
         for note in notes:
             warnings.warn(note, ScanWarning, stacklevel=2)
     return faults
@@ -160,7 +160,9 @@ def _pinned(base: DictConfig, swept: list[str], given: list[Override], multirun:
     return words
 
 
-def _job(cfg: DictConfig, swept: list[str]) -> Job:
+def _job(cfg: DictConfig, swept: list[str], number: int) -> Job:
+    with read_write(cfg):
+        cfg.hydra.job.num = number  # a subfolder may be named by it
     values = dict(word.lstrip("+").partition("=")[::2] for word in cfg.hydra.overrides.task)
     folder = Path(cfg.hydra.sweep.dir) / str(cfg.hydra.sweep.subdir)
     return Job(folder, {key: values[key] for key in swept})

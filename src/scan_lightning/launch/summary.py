@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from scan_lightning.launch.devices import is_first_process
 from scan_lightning.launch.plan import Job
 from scan_lightning.launch.sweep import ERROR_FILE
 
@@ -32,7 +32,7 @@ def summarise(command: str, folder: Path, swept: Sequence[str], jobs: Sequence[J
     Returns:
         0, or 2 when a job failed by a user's fault and none by ours, or 1.
     """
-    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":  # one process of a run reports
+    if not is_first_process():
         return 0
     rows = [_row(folder, job) for job in jobs or _found(folder, swept)]
     (folder / "sweep.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from scan_lightning.data.progress import progress as show_progress
-from scan_lightning.errors import ScanError
 from scan_lightning.retrieval.embeddings import Embeddings
+from scan_lightning.retrieval.folds import cut_folds
 from scan_lightning.retrieval.ranks import Ranks, Top, gold_index
 from scan_lightning.retrieval.tiles import Share, Span, Tile, plan_tiles, rank_tiles
 from scan_lightning.similarity import Rule, similarity_matrix
@@ -180,27 +180,14 @@ def _tiles(
     members: Sequence[Member], order_C: torch.Tensor, sorted_C: torch.Tensor, folds: int, budget: int
 ) -> list[Tile]:
     """Cut the folds into tiles whose images, captions and scores each fit an eighth of the budget."""
-    image_count = len(members[0].images)
-    if folds < 1 or image_count % folds:
-        raise ScanError(
-            f"folds={folds} does not divide the split's {image_count} images into equal folds; "
-            "give a divisor (1: all at once)"
-        )
     # 512 x 512 pairs by default: captions are read seldom enough, and processes share tiles out evenly.
     longest = max(1, math.isqrt(budget // 2048))
-    borders = torch.arange(folds + 1) * (image_count // folds)
-    caption_borders = torch.searchsorted(sorted_C, borders).tolist()
     image_bytes = [member.images.item_bytes for member in members]
     caption_bytes = [member.captions.item_bytes[order_C] for member in members]
     tiles: list[Tile] = []
-    for fold in range(folds):
-        first, last = caption_borders[fold], caption_borders[fold + 1]
-        if first == last:
-            raise ScanError(
-                f"fold {fold + 1} of {folds} has no caption, so it has no recall; use fewer folds"
-            )
-        image_spans = _spans(image_bytes, int(borders[fold]), int(borders[fold + 1]), budget // 8, longest)
-        caption_spans = _spans(caption_bytes, first, last, budget // 8, longest)
+    for fold in cut_folds(len(members[0].images), sorted_C, folds):
+        image_spans = _spans(image_bytes, *fold.images, budget // 8, longest)
+        caption_spans = _spans(caption_bytes, *fold.captions, budget // 8, longest)
         tiles += plan_tiles(image_spans, caption_spans, sorted_C)
     return tiles
 

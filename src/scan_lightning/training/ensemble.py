@@ -27,7 +27,7 @@ from scan_lightning.retrieval.tiles import Share
 from scan_lightning.training.embedding import SplitEmbeddings
 from scan_lightning.training.encoding_progress import EncodingProgress
 from scan_lightning.training.files import write_text
-from scan_lightning.training.outcome import OutcomeWriter, depth, print_outcome
+from scan_lightning.training.outcome import OutcomeWriter, check_split, depth, print_outcome
 from scan_lightning.training.record import RunRecord
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
 
@@ -56,6 +56,7 @@ def evaluate_ensemble(config: EnsembleConfig, run_dir: Path) -> dict[str, Any]:
         )
     members = [load(path) for path in config.checkpoints]
     data = EnsembleData(config, members)
+    check_split(data.store, str(config.split), config.folds)
     top_k = depth(data.store, str(config.split), config.folds)
     module = EnsembleModule(members, weights, config.folds, top_k)
     record = RunRecord("ensemble", config, run_dir)

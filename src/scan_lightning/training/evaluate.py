@@ -15,7 +15,7 @@ from scan_lightning.model.checkpoint import load
 from scan_lightning.training.encoding_progress import EncodingProgress
 from scan_lightning.training.files import write_text
 from scan_lightning.training.module import ScanModule
-from scan_lightning.training.outcome import OutcomeWriter, depth, print_outcome
+from scan_lightning.training.outcome import OutcomeWriter, check_split, depth, print_outcome
 from scan_lightning.training.record import RunRecord
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
 
@@ -49,6 +49,7 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
             f"{data.store.path}: its features are {data.feature_dim} wide, but {config.checkpoint} takes "
             f"{trained.feature_dim}; give the store it was trained on, or one with the same features"
         )
+    check_split(data.store, data.validation, config.folds)
     module = ScanModule(trained.config, trained.network, trained.vocabulary, trained.tokenizer_name)
     module.folds = config.folds
     module.top_k = depth(data.store, data.validation, config.folds)

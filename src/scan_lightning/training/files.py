@@ -56,10 +56,19 @@ def write_text(target: Path, text: str) -> None:
 
 
 def same_file(source: Path, target: Path) -> None:
-    """Give a file a second name without writing it again where the file system can; atomic too."""
+    """Give a file a second name without writing it again where the file system can; atomic too.
+
+    Args:
+        source: the file.
+        target: its other name; missing parent folders are made.
+
+    Raises:
+        ScanError: the disk is full or refuses.
+    """
     partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
         os.link(source, partial)
     except OSError:  # no hard links here (FAT, some network file systems)
         write_whole(target, lambda file: _copy(source, file))

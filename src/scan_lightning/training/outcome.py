@@ -7,11 +7,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from rich.console import Console
 
 from scan_lightning.data.store import Store
 from scan_lightning.report.tables import recall_table
 from scan_lightning.retrieval.coco import DEPTH, coco_metrics, is_coco_test
+from scan_lightning.retrieval.folds import cut_folds
 from scan_lightning.retrieval.queries import FILE, TOP_K, Queries, pack_queries
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
@@ -63,6 +65,17 @@ def depth(store: Store, split: str, folds: int) -> int:
     """Return how many of the best items of each query an evaluation has to find."""
     whole = folds == 1 and is_coco_test([store.image_id(int(row)) for row in store.image_rows(split)])
     return DEPTH if whole else TOP_K
+
+
+def check_split(store: Store, split: str, folds: int) -> None:
+    """Refuse a split that cannot be ranked, before anything is encoded.
+
+    Raises:
+        ScanError: the store has no such split, or it cannot be cut into so many folds.
+    """
+    images = store.image_rows(split)
+    owners = np.searchsorted(images, store.caption_image[store.caption_rows(split)])
+    cut_folds(len(images), torch.from_numpy(np.sort(owners)), folds)
 
 
 def print_outcome(results: dict[str, Any], run_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
@@ -30,6 +31,7 @@ class RunRecord:
         config: of the run.
         run_dir: where run.json goes.
         earlier_seconds: wall time of the parts of the run before it was resumed.
+        values: what else it says.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class RunRecord:
         run_dir: Path,
         *,
         earlier_seconds: float = 0.0,
+        **values: Any,
     ) -> None:
         self._path = run_dir / "run.json"
         self._start, self._earlier = time.monotonic(), earlier_seconds
@@ -50,16 +53,24 @@ class RunRecord:
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "hardware": hardware(),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            **values,
         }
 
     def seconds(self) -> float:
         """Return how long the run has taken so far, its earlier parts too."""
         return self._earlier + time.monotonic() - self._start
 
-    def start(self, **values: Any) -> None:
+    def begin(self) -> None:
         """Write the record of a run that begins."""
-        self.values.update(values)
         write_json(self._path, self.values)
+
+    def has_begun(self) -> bool:
+        """Whether `begin` was called, here or in a process that was started from this one."""
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return bool(found == self.values)
 
     def end(self, status: str, **values: Any) -> None:
         """Write the record of a run that ended as `done`, `interrupted` or `failed`."""

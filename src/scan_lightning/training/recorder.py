@@ -32,10 +32,12 @@ class Recorder(pl.Callback):
         self._waiting: list[dict[str, float | Tensor]] = []
         self._speed = SpeedLog()
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the file, cut back to what the checkpoint knows of."""
-        if not trainer.is_global_zero:
-            return
+    def begin(self) -> None:
+        """Open the file, cut back to what the checkpoint knows of.
+
+        Raises:
+            ScanError: the file to go on with has been shortened or is not a metrics.csv.
+        """
         if self._source is None or self._resume_rows is None:
             self.series.start()
         else:

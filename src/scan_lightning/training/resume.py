@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,14 +80,6 @@ def check_data(point: ResumePoint, data: PairData) -> None:
             f"{data.store.path}: its vocabulary has {len(data.vocabulary)} words and is not that of "
             f"{point.path} ({len(trained.vocabulary)} words); give the store the run began with"
         )
-
-
-def bring_best(point: ResumePoint, run_dir: Path) -> None:
-    """Copy the best checkpoint so far, when the run goes on in another folder."""
-    source, target = point.path.parent / "best.ckpt", run_dir / "checkpoints" / "best.ckpt"
-    if source.exists() and source.resolve() != target.resolve():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
 
 
 def read_point(path: Path) -> ResumePoint:

@@ -7,24 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from rich.console import Console
 
-from scan_lightning.config import LoggerKind, TrainConfig, plain
+from scan_lightning.config import LoggerKind, TrainConfig
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.errors import ScanError
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.quiet import quiet
 from scan_lightning.report.tables import recall_table
-from scan_lightning.training.files import write_text
 from scan_lightning.training.loggers import build_loggers
 from scan_lightning.training.module import ScanModule
+from scan_lightning.training.opening import Opening
 from scan_lightning.training.panels import Panels
 from scan_lightning.training.progress import ProgressLines
 from scan_lightning.training.record import RunRecord
 from scan_lightning.training.recorder import Recorder
 from scan_lightning.training.results import results_of, write_results
-from scan_lightning.training.resume import ResumePoint, bring_best, check_data, read_point, resume_point
+from scan_lightning.training.resume import ResumePoint, check_data, read_point, resume_point
 from scan_lightning.training.saving import Saving
 from scan_lightning.training.stopping import Stopping
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
@@ -73,34 +72,36 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
     torch.manual_seed(config.seed)
     network = ScanModel(data.feature_dim, len(data.vocabulary), config.model)
     module = ScanModule(config, network, data.vocabulary, data.tokenizer)
-    record = RunRecord("train", config, run_dir, earlier_seconds=point.seconds if point else 0.0)
-    recorder = Recorder(run_dir, point.series if point else None)
-    saving = Saving(
-        run_dir / "checkpoints",
-        every_steps=config.checkpointing.every_steps,
-        keep=config.checkpointing.keep,
-        seconds=record.seconds,
-    )
-    progress = [] if quiet() else [ProgressLines()]
-    stopping = Stopping()
     with lightning_run():
+        record = RunRecord(
+            "train",
+            config,
+            run_dir,
+            earlier_seconds=point.seconds if point else 0.0,
+            data={"path": str(data.store.path), "source": data.store.source, **data.store.splits},
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            resumed_from=str(point.path) if point else None,
+            effective_batch=config.effective_batch,
+        )
+        recorder = Recorder(run_dir, point.series if point else None)
+        saving = Saving(
+            run_dir / "checkpoints",
+            every_steps=config.checkpointing.every_steps,
+            keep=config.checkpointing.keep,
+            source=point.path.parent if point else None,
+            seconds=record.seconds,
+        )
+        loggers = build_loggers(config, run_dir, resumed=point is not None)
+        opening = Opening(config, run_dir, record=record, recorder=recorder, saving=saving, loggers=loggers)
+        stopping = Stopping()
+        progress = [] if quiet() else [ProgressLines()]
+        watching = [Watch(config, saving), *progress, *_panels(config, data), stopping]
         trainer = build_trainer(
             config.trainer,
             run_dir,
-            callbacks=[recorder, Watch(config, saving), *progress, *_panels(config, data), stopping, saving],
-            loggers=build_loggers(config, run_dir, resumed=point is not None),
+            callbacks=[opening, recorder, *watching, saving],
         )
-        if is_main_process():
-            if point is not None:
-                bring_best(point, run_dir)
-            write_text(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
-            record.start(
-                data={"path": str(data.store.path), "source": data.store.source, **data.store.splits},
-                parameters=sum(parameter.numel() for parameter in network.parameters()),
-                resumed_from=str(point.path) if point else None,
-                effective_batch=config.effective_batch,
-                processes=trainer.world_size,
-            )
+        record.values["processes"] = trainer.world_size
         status = "failed"
         try:
             trainer.fit(module, datamodule=data, ckpt_path=point.path if point else None)
@@ -109,7 +110,7 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
             status = "interrupted"
             raise
         finally:
-            if is_main_process():
+            if is_main_process() and record.has_begun():
                 record.end(status, steps=trainer.global_step)
                 if status == "interrupted":
                     _say_how_to_go_on(trainer.global_step, saving.saved_step, run_dir)

@@ -41,6 +41,7 @@ class Saving(Checkpoint):
         folder: the run's `checkpoints/`.
         every_steps: also save every so many optimizer steps; 0: not.
         keep: how many of the latest saves stay; the latest itself is `last.ckpt`.
+        source: the folder of the checkpoint that the run goes on from; None: it starts from nothing.
         seconds: returns how long the run has taken so far, before it was resumed too.
 
     Attributes:
@@ -55,9 +56,11 @@ class Saving(Checkpoint):
         *,
         every_steps: int = 0,
         keep: int = 1,
+        source: Path | None = None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.every_steps, self.keep, self.seconds = folder, every_steps, keep, seconds
+        self._best_before = None if source is None else source / "best.ckpt"
         self.best: dict[str, Any] = {}
         self.validated_step = self.saved_step = -1
         # Loggers ask under these names, and Lightning sets the best one after processes that it forked.
@@ -119,7 +122,13 @@ class Saving(Checkpoint):
         """Go on from what a checkpoint knew."""
         self.validated_step = state_dict["validated_step"]
         # A checkpoint moved out of its folder leaves its best.ckpt behind: the next validation makes one.
-        self.best = state_dict["best"] if (self.folder / "best.ckpt").exists() else {}
+        there = self._best_before is not None and self._best_before.exists()
+        self.best = state_dict["best"] if there else {}
+
+    def bring_best(self) -> None:
+        """Give the best checkpoint so far its name in this folder, when the run goes on in another one."""
+        if self.best and self._best_before is not None and self._best_before.parent != self.folder:
+            same_file(self._best_before, self.folder / "best.ckpt")
 
     def _save(self, trainer: pl.Trainer, names: list[str]) -> None:
         if self.keep > 1:

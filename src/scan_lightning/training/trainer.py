@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from scan_lightning.config import Precision, TrainerConfig
@@ -35,7 +34,6 @@ def build_trainer(
     run_dir: Path,
     *,
     callbacks: Sequence[pl.Callback] = (),
-    loggers: Sequence[Logger] = (),
 ) -> pl.Trainer:
     """Return a Trainer that writes below `run_dir` only and prints nothing of its own.
 
@@ -43,7 +41,6 @@ def build_trainer(
         config: devices, precision, length.
         run_dir: the run's folder.
         callbacks: all of them; without one that saves, nothing is saved.
-        loggers: besides metrics.csv.
     """
     return pl.Trainer(
         accelerator=str(config.accelerator),
@@ -60,8 +57,8 @@ def build_trainer(
         enable_checkpointing=any(isinstance(callback, pl.callbacks.Checkpoint) for callback in callbacks),
         enable_model_summary=False,
         enable_progress_bar=False,
-        logger=list(loggers) or False,
-        log_every_n_steps=1,  # loggers get every row; Lightning warns of epochs shorter than this
+        logger=False,  # `Opening` brings them when the run begins
+        log_every_n_steps=1,  # Lightning warns of epochs shorter than this
         callbacks=list(callbacks),
         plugins=[WholeFileIO()],
         default_root_dir=run_dir,

@@ -141,6 +141,7 @@ class WandbLog(Logger):
         import wandb
 
         self._folder.mkdir(parents=True, exist_ok=True)
+        identity = self._run_id()
         try:
             run = wandb.init(
                 dir=self._folder,
@@ -151,7 +152,7 @@ class WandbLog(Logger):
                 tags=self._tags,
                 job_type="train",
                 config=self._config,
-                id=self._run_id(),
+                id=identity,
                 resume="allow",
                 mode=_mode(),
                 # Captured console output would be mostly redrawn progress bars.
@@ -162,6 +163,8 @@ class WandbLog(Logger):
                 f"logger=wandb: the run could not be opened ({error}); log in with `wandb login`, "
                 "or set WANDB_MODE=offline and upload later"
             ) from error
+        (self._folder / ID_FILE).write_text(f"{identity}\n")
+        self._resumed = True  # opened again, by whoever logs after training, it is the same run
         run.define_metric("epoch")
         run.define_metric("step")
         run.define_metric("train/*", step_metric="step")
@@ -173,11 +176,7 @@ class WandbLog(Logger):
         file = self._folder / ID_FILE
         if self._resumed and file.exists():
             return file.read_text().strip()
-        new = uuid.uuid4().hex[:8]
-        file.write_text(f"{new}\n")
-        # Opened a second time, by whoever logs after training, it is the same run.
-        self._resumed = True
-        return new
+        return uuid.uuid4().hex[:8]
 
     def _upload(self, run: Run, checkpoints: ModelCheckpoint) -> None:
         import wandb
