@@ -9,22 +9,27 @@ import numpy as np
 import pytest
 import torch
 
+from scan_lightning.cli import main
 from scan_lightning.config import Cache
 from scan_lightning.data import cache as cache_module
 from scan_lightning.data.batches import PairBatch
 from scan_lightning.data.cache import MemoryRegions, available_memory
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.data.store import Store
+from scan_lightning.data.units import size_text
 from scan_lightning.errors import ScanError
 
 CPU = torch.device("cpu")
 
 
+def place(device: torch.device) -> SimpleNamespace:
+    """What a PairData asks its trainer for."""
+    strategy = SimpleNamespace(root_device=device)
+    return SimpleNamespace(global_rank=0, world_size=1, num_devices=1, strategy=strategy, training=True)
+
+
 def batches_of(data: PairData) -> list[PairBatch]:
-    place = SimpleNamespace(root_device=CPU)
-    data.trainer = SimpleNamespace(  # type: ignore[assignment]
-        global_rank=0, world_size=1, num_devices=1, strategy=place, training=True
-    )
+    data.trainer = place(CPU)  # type: ignore[assignment]
     train = [data.transfer_batch_to_device(batch, CPU, 0) for batch in data.train_dataloader()]
     data.trainer.training = False
     return train + [
@@ -86,24 +91,68 @@ def test_the_store_is_not_touched_any_more(store_path: Path, tmp_path: Path) -> 
         assert torch.equal(one.images.regions, other.images.regions)
 
 
+def bytes_of(store: Store, split: str) -> int:
+    rows = store.image_rows(split)
+    counts = store.region_offsets[rows + 1] - store.region_offsets[rows]
+    return int(counts.sum()) * store.feature_dim * 2
+
+
 @pytest.mark.parametrize("cache", [Cache.memory, Cache.device])
 def test_what_does_not_fit_is_refused_with_numbers(
     store_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache
 ) -> None:
-    store = Store(store_path)
-    rows = store.image_rows("train")
-    counts = store.region_offsets[rows + 1] - store.region_offsets[rows]
-    needed = int(counts.sum()) * store.feature_dim * 2
-    monkeypatch.setattr(cache_module, "GB", 1.0)  # the store is small: tell bytes
+    needed = bytes_of(Store(store_path), "train")
     monkeypatch.setattr(cache_module, "available_memory", lambda: needed - 1)
     with pytest.raises(ScanError) as caught:
         PairData(store_path, cache=cache).train_dataloader()
     message = str(caught.value)
-    assert f"data.cache={cache}: the regions of split train of {store_path} need {needed:,}.00 GB" in message
-    assert f"{needed - 1:,}.00 GB are free" in message
+    assert f"data.cache={cache}: the regions of {store_path} need {size_text(needed)} (train " in message
+    assert f"{size_text(needed - 1)} are free" in message
     assert "data.cache=none" in message or "or none" in message
     monkeypatch.setattr(cache_module, "available_memory", lambda: needed)
     PairData(store_path, cache=cache).train_dataloader()
+
+
+@pytest.mark.parametrize("cache", [Cache.memory, Cache.device])
+def test_a_run_whose_splits_do_not_fit_together_is_refused_before_one_is_loaded(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache
+) -> None:
+    train, val = (bytes_of(Store(store_path), split) for split in ("train", "val"))
+    device = torch.device("cuda" if cache is Cache.device else "cpu")
+    monkeypatch.setattr(cache_module, "available_memory", lambda: train + val - 1)
+    monkeypatch.setattr(cache_module, "available_on", lambda _: train + val - 1)
+    data = PairData(store_path, cache=cache)
+    data.trainer = place(device)  # type: ignore[assignment]
+    with pytest.raises(ScanError) as caught:
+        data.setup("fit")
+    sizes = f"{size_text(train + val)} (train {size_text(train)} + val {size_text(val)})"
+    assert f"need {sizes}, and {size_text(train + val - 1)} are free" in str(caught.value)
+    data.setup("validate")
+    monkeypatch.setattr(cache_module, "available_memory", lambda: train + val)
+    monkeypatch.setattr(cache_module, "available_on", lambda _: train + val)
+    data.setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["trainer=cpu"], "data.cache: device, a GPU, with trainer.accelerator=cpu; give data.cache=memory"),
+        pytest.param(
+            [],
+            "data.cache=device: holds the regions on a GPU, but this run computes on the CPU; give",
+            marks=pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU"),
+        ),
+    ],
+)
+def test_the_device_is_no_place_where_there_is_none(
+    store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: str
+) -> None:
+    run_dir = tmp_path / "run"
+    assert main(["train", f"data.path={store_path}", "data.cache=device", f"run_dir={run_dir}", *words]) == 2
+    err = capsys.readouterr().err
+    assert f"error: {expected}" in err
+    assert "loading" not in err
+    assert not (run_dir / "metrics.csv").exists()
 
 
 def test_each_process_of_a_run_needs_its_own_copy(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

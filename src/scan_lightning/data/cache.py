@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scan_lightning.config import Cache
 from scan_lightning.data.buffers import Buffers
 from scan_lightning.data.gather import equal_count, gather, offsets_of
 from scan_lightning.data.progress import progress
 from scan_lightning.data.store import Store
+from scan_lightning.data.units import size_text
 from scan_lightning.errors import ScanError
 
 BLOCK = 256  # images read at a time while a split is loaded
-GB = 1e9
 
 
 class MemoryRegions:
@@ -42,8 +44,8 @@ class MemoryRegions:
 
     def __init__(self, store: Store, split: str, *, processes: int = 1, shown: bool = True) -> None:
         rows, self.offsets = store.image_rows(split), _offsets(store, split)
+        require_room(Cache.memory, store, [split], processes=processes)
         size = _bytes(store, self.offsets)
-        _require("memory", store, split, size, available_memory(), processes)
         flat = np.frombuffer(mmap.mmap(-1, size), dtype=store.feature_dtype)  # shared when forked
         self.table = flat.reshape(-1, store.feature_dim)
         self._each, self._buffers = equal_count(self.offsets), Buffers()
@@ -69,7 +71,7 @@ class DeviceRegions:
 
     def __init__(self, store: Store, split: str, device: torch.device, *, shown: bool = True) -> None:
         rows, self.offsets = store.image_rows(split), _offsets(store, split)
-        _require("device", store, split, _bytes(store, self.offsets), available_on(device))
+        require_room(Cache.device, store, [split], device=device)
         dtype = torch.from_numpy(np.empty(0, store.feature_dtype)).dtype
         shape = (int(self.offsets[-1]), store.feature_dim)
         self.table = torch.empty(shape, dtype=dtype, device=device)
@@ -87,6 +89,43 @@ class DeviceRegions:
         index = index.to(self.table.device, non_blocking=True)
         regions = self.table[index.clamp(min=0)]
         return regions.masked_fill_((index < 0).unsqueeze(-1), 0)
+
+
+def require_room(
+    cache: Cache,
+    store: Store,
+    splits: Sequence[str],
+    *,
+    device: torch.device | None = None,
+    processes: int = 1,
+) -> None:
+    """Refuse splits that would not fit where `data.cache` wants them, before any of them is read.
+
+    Args:
+        cache: which policy; `none` holds nothing and always fits.
+        store: where they come from.
+        splits: all that will be held at once.
+        device: that of the model, for `device`.
+        processes: how many on this machine hold a copy each, for `memory`.
+
+    Raises:
+        ScanError: they would not fit.
+    """
+    if cache is Cache.none:
+        return
+    sizes = {split: _bytes(store, _offsets(store, split)) for split in splits}
+    needed, copies = sum(sizes.values()), processes if cache is Cache.memory else 1
+    free = available_on(device) if cache is Cache.device and device is not None else available_memory()
+    if needed * copies <= free:
+        return
+    each = " + ".join(f"{split} {size_text(size)}" for split, size in sizes.items())
+    times = f" in each of {copies} processes" if copies > 1 else ""
+    smaller = "data.cache=memory or none" if cache is Cache.device else "data.cache=none, which streams"
+    convert = ", or convert the store to float16" if store.feature_dtype == np.float32 else ""
+    raise ScanError(
+        f"data.cache={cache}: the regions of {store.path} need {size_text(needed)} ({each}){times}, and "
+        f"{size_text(free)} are free; give {smaller}{convert}"
+    )
 
 
 def region_index(offsets: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,18 +178,6 @@ def _offsets(store: Store, split: str) -> np.ndarray:
 
 def _bytes(store: Store, offsets: np.ndarray) -> int:
     return int(offsets[-1]) * store.feature_dim * store.feature_dtype.itemsize
-
-
-def _require(kind: str, store: Store, split: str, needed: int, free: int, processes: int = 1) -> None:
-    if needed * processes <= free:
-        return
-    times = f" in each of {processes} processes" if processes > 1 else ""
-    smaller = "data.cache=memory or none" if kind == "device" else "data.cache=none, which streams"
-    convert = ", or convert the store to float16" if store.feature_dtype == np.float32 else ""
-    raise ScanError(
-        f"data.cache={kind}: the regions of split {split} of {store.path} need {needed / GB:,.2f} GB{times}, "
-        f"and {free / GB:,.2f} GB are free; give {smaller}{convert}"
-    )
 
 
 def _load(store: Store, rows: np.ndarray, offsets: np.ndarray, table: Any, split: str, shown: bool) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from scan_lightning.config import Cache
 from scan_lightning.data.batches import CaptionBatch, ImageBatch
-from scan_lightning.data.cache import DeviceRegions, MemoryRegions
+from scan_lightning.data.cache import DeviceRegions, MemoryRegions, require_room
 from scan_lightning.data.captions import caption_tokens
 from scan_lightning.data.loading import BlockLoader, Captions, Images, Pairs, TrainLoader
 from scan_lightning.data.order import BatchOrder
@@ -88,6 +88,26 @@ class PairData(pl.LightningDataModule):
             ScanError: the store has no such split.
         """
         return len(self.store.image_rows(split)), len(self.store.caption_rows(split))
+
+    def setup(self, stage: str) -> None:
+        """Refuse a `data.cache` that cannot be, before anything is read.
+
+        Args:
+            stage: Lightning's: `fit` needs the train split beside that of validation.
+
+        Raises:
+            ScanError: there is no device but the CPU, or the splits would not fit.
+        """
+        trainer = self.trainer
+        assert trainer is not None  # Lightning calls this
+        device: torch.device = trainer.strategy.root_device
+        if self.cache is Cache.device and device.type == "cpu":
+            raise ScanError(
+                "data.cache=device: holds the regions on a GPU, but this run computes on the CPU; give "
+                "data.cache=memory or none, or run it where there is a GPU"
+            )
+        splits = dict.fromkeys([*(["train"] if stage == "fit" else []), self.validation])
+        require_room(self.cache, self.store, list(splits), device=device, processes=trainer.num_devices)
 
     def train_dataloader(self) -> TrainLoader:
         """Return the shuffled pairs of the train split, this rank's share of them."""
