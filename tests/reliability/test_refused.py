@@ -91,7 +91,7 @@ REFUSED = {
     ),
     "train with other settings": (
         ["train", *SMALL, "data.path={store}", "resume={last}", "optimizer.lr=1"],
-        "belongs to a run of other settings",
+        "belongs to a run of other options",
     ),
     "train on another store": (
         ["train", *SMALL, "data.path={no_val}", "resume={last}", "trainer.max_epochs=3"],
@@ -151,7 +151,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.fault(
     "`train`, `evaluate` or `ensemble` on what does not fit: no checkpoint, one whose embedding is not that "
-    "of its words, a store of another width or without the split, folds that do not divide it, other settings",
+    "of its words, a store of another width or without the split, folds that do not divide it, other options",
     "one message, status 2, before anything is encoded; not even an empty folder is left",
 )
 def test_what_is_refused_leaves_nothing(
