@@ -102,6 +102,20 @@ def test_nan_ends_the_run_and_the_last_good_checkpoint_stays(
     assert rows(config)[-1]["step"] == str(first)  # what happened is on record
 
 
+@pytest.mark.parametrize("change", [loss_is_nan_from, gradient_is_nan_from])
+def test_nan_at_the_first_step_sends_to_the_data(configure: Configure, change: Any) -> None:
+    """No step was taken yet, so advice about the rate would lead astray."""
+    config = configure(checkpointing={"every_steps": 1})
+    with losses(change(1)), pytest.raises(ScanError) as caught:
+        start(config)
+    message = str(caught.value)
+    assert message.startswith(f"{config.data.path}: the ")
+    assert "was nan at step 1, before anything was learnt" in message
+    assert f"First of all, `scan-lightning data check {config.data.path}`" in message
+    assert "optimizer.lr" not in message
+    assert not (folder(config) / "checkpoints").exists()
+
+
 @pytest.mark.parametrize(("every_steps", "first", "saved"), [(2, 3, 2), (0, 2, None), (0, 7, 5)])
 def test_where_looks_are_rare_nothing_bad_is_saved_or_validated(
     configure: Configure, every_steps: int, first: int, saved: int | None

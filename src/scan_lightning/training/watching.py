@@ -118,13 +118,20 @@ class Watch(pl.Callback):
         saved = self._saving.saved_step
         path = Path(self._saving.last_model_path)
         kept = f"the state of step {saved} is whole in {path}" if saved >= 0 else "nothing was saved before"
+        seen = f"the {what} was {value} at step {step}"
+        check = f"`scan-lightning data check {self.config.data.path}`"
+        if step == 1:  # nothing has been learnt yet, so the rate is not to blame
+            return ScanError(
+                f"{self.config.data.path}: {seen}, before anything was learnt; expected finite features. "
+                f"First of all, {check} tells which are not. If all are, they are too large for this model: "
+                "scale them down, or leave model.normalize_regions and model.normalize_words on"
+            )
         rate, warmup = self.config.optimizer.lr, self.config.loss.warmup_steps
         longer = f"loss.warmup_steps={2 * warmup or 1000}"
         return ScanError(
-            f"optimizer.lr={rate:g}: training has diverged, the {what} was {value} at step {step}; {kept}. "
+            f"optimizer.lr={rate:g}: training has diverged, {seen}; {kept}. "
             f"Start a new run with a smaller rate (optimizer.lr={rate / 10:g}) or a warm-up with all "
-            f"negatives ({longer}); `scan-lightning data check {self.config.data.path}` tells whether "
-            "the features are whole"
+            f"negatives ({longer}); {check} tells whether the features are whole"
         )
 
     def _hint(self, step: int, every: bool, world_size: int) -> ScanWarning:
