@@ -22,9 +22,10 @@ from scan_lightning.names import nearest_key, nearest_option
 
 Config = TypeVar("Config")
 
-HINTS = {
+HINTS = {  # what to give for a value that is required
     "data.path": "give data.path=FILE.h5, a store made by `scan-lightning data build`",
     "checkpoint": "give checkpoint=FILE.ckpt, for example a run's checkpoints/best.ckpt",
+    "run_dir": "give run_dir=DIR, the folder of the run",
     "checkpoints": "give checkpoints=[A.ckpt,B.ckpt], the models whose similarities are averaged",
 }
 
@@ -122,7 +123,7 @@ def _section(schema: type[Any], values: Any, prefix: str, faults: list[Fault], k
             continue
         try:
             parsed[item.name] = _value(hint, value, item.metadata.get("limits"))
-        except ValueError:
+        except (ValueError, OverflowError):  # an integer may be too large for any float
             faults.append(_wrong_value(key, value, hint, item.metadata.get("limits")))
     return None if faults else schema(**parsed)
 
@@ -147,7 +148,7 @@ def _value(hint: Any, value: Any, limits: Limits | None) -> Any:
         return hint(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is str:  # a name made of digits is read as a number
-        if not (isinstance(value, str) or number) or value == "":
+        if not (isinstance(value, str) or number) or not str(value).strip():
             raise ValueError
         return str(value)
     if hint is bool:
@@ -163,6 +164,11 @@ def _value(hint: Any, value: Any, limits: Limits | None) -> Any:
 
 def _wrong_value(key: str, value: Any, hint: Any, limits: Limits | None) -> Fault:
     remedy = f"expected {_describe(hint, limits)}"
+    if isinstance(value, str) and not value.strip() and str in (hint, *get_args(hint)):
+        what = f"; {HINTS[key]}" if key in HINTS else ""
+        return Fault(key, f"found {value!r}, which is empty", remedy + what)
+    if isinstance(value, float) and not math.isfinite(value):
+        return Fault(key, f"found {value!r}, which is not finite", remedy)
     if isinstance(value, str) and isinstance(hint, type) and issubclass(hint, Enum):
         remedy += f"; {nearest_option(value, [member.value for member in hint])}".rstrip("; ")
     return Fault(key, f"found {'null' if value is None else repr(value)}", remedy)
@@ -173,7 +179,11 @@ def _describe(hint: Any, limits: Limits | None) -> str:
         return " or ".join("null" if part is NoneType else _describe(part, limits) for part in get_args(hint))
     if get_origin(hint) is list:
         (element,) = get_args(hint)
-        return "a list, such as [a,b]" if element is str else f"a list, each {_describe(element, limits)}"
+        return (
+            "a list of texts, such as [a,b]"
+            if element is str
+            else f"a list, each {_describe(element, limits)}"
+        )
     if issubclass(hint, Enum):
         return "one of " + ", ".join(member.value for member in hint)
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[hint]

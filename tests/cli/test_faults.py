@@ -65,6 +65,19 @@ def test_a_missing_value_says_how_to_give_it(scan: Scan, training, capsys) -> No
     assert "data.path: missing" in err
 
 
+@pytest.mark.parametrize("value", ["null", "???", "[a,b]", "''"])
+def test_a_folder_without_a_name_is_one_fault_among_others(
+    scan: Scan, workdir: Path, training, capsys, value: str
+) -> None:
+    for flag in ([], ["-m"]):
+        assert scan("train", *flag, "data.path=a.h5", f"run_dir={value}", "seed=-1") == 2
+        err = capsys.readouterr().err
+        assert "run_dir: " in err
+        assert "seed: found -1" in err
+        assert "Traceback" not in err
+    assert sorted(path.name for path in workdir.iterdir()) == ["a.h5"]
+
+
 def test_every_job_of_a_sweep_is_checked_before_the_first_starts(
     scan: Scan, workdir: Path, training, capsys
 ) -> None:

@@ -10,6 +10,7 @@ from scan_lightning.conf_dir import conf_dir
 from scan_lightning.config import (
     Aggregation,
     Direction,
+    EnsembleConfig,
     EvaluateConfig,
     Split,
     TrainConfig,
@@ -93,6 +94,43 @@ def test_a_wrong_value_is_one_fault_that_names_key_and_value(key: str, value: An
     found = "null" if value is None else repr(value)
     assert found in faults[0].found
     assert "expected" in faults[0].remedy
+
+
+def number_keys() -> list[str]:
+    return [key for key in leaf_keys(TrainConfig) if "number" in allowed(TrainConfig, key)]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_no_number_may_be_infinite_or_nan(value: float) -> None:
+    assert len(number_keys()) > 20
+    for key in number_keys():
+        _, (fault,) = faults_of(TrainConfig, with_value(key, value))
+        assert str(fault).startswith(f"{key}: found {value!r}, which is not finite; expected a ")
+    _, (fault,) = faults_of(EnsembleConfig, {**GIVEN, "checkpoints": ["a.ckpt"], "weights": [1.0, value]})
+    assert str(fault).startswith(f"weights: found [1.0, {value!r}]; expected a list, each a number, above 0")
+
+
+def test_an_integer_too_large_for_a_number_is_a_fault() -> None:
+    _, faults = faults_of(TrainConfig, with_value("optimizer.lr", 10**400))
+    assert [fault.key for fault in faults] == ["optimizer.lr"]
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_text_says_what_to_give(empty: str) -> None:
+    _, faults = faults_of(EvaluateConfig, {"data": {"path": empty}, "checkpoint": empty, "run_dir": empty})
+    assert [str(fault) for fault in faults] == [
+        f"checkpoint: found {empty!r}, which is empty; expected a text; give checkpoint=FILE.ckpt, for "
+        "example a run's checkpoints/best.ckpt",
+        f"data.path: found {empty!r}, which is empty; expected a text; give data.path=FILE.h5, a store made "
+        "by `scan-lightning data build`",
+        f"run_dir: found {empty!r}, which is empty; expected a text; give run_dir=DIR, the folder of the run",
+    ]
+    _, faults = faults_of(TrainConfig, with_value("logger.name", empty))
+    assert [str(fault) for fault in faults] == [
+        f"logger.name: found {empty!r}, which is empty; expected a text or null"
+    ]
+    _, faults = faults_of(TrainConfig, with_value("logger.tags", ["a", empty]))
+    assert "expected a list of texts" in str(faults[0])
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scan_lightning.conf_dir import conf_dir
+from scan_lightning.config import MISSING
 from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.launch import checks
 from scan_lightning.launch.command import Command, Request
@@ -69,6 +70,10 @@ def make_plan(command: Command, request: Request) -> Plan:
         fixed = [text(override) for override in given if not override.is_sweep_override()]
         fixed += _search_path(request)
         base = _compose(command, fixed)
+        values = plain_values(base)
+        if not isinstance(values["run_dir"], str | int) or values["run_dir"] == MISSING:
+            # Hydra names its own folders by it, so nothing further can be composed.
+            raise report([*faults, *faults_of(command.schema, values)[1]])
         if multirun:
             lines = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
             parameters, more = judge(lines, command, request, parser, multirun=True)
