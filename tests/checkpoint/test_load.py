@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,12 @@ IDS = [[1, 4, 5, 6, 9, 2], [1, 4, 7, 3, 2], [1, 2], [1, 8, 2]]
 
 def features(n: int = 3, k: int = 4) -> torch.Tensor:
     return torch.randn(n, k, FEATURES, generator=torch.Generator().manual_seed(1))
+
+
+def spoilt(image: int, region: int, value: float, n: int = 3) -> torch.Tensor:
+    found = features(n)
+    found[image, region, 3] = value
+    return found
 
 
 def plain_embeddings(ids: list[int], regions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,7 +90,23 @@ def test_attend_tells_the_weights_behind_the_score(write: Callable[..., Path]) -
             lambda model: model.similarity(features(), ["a"], region_counts=torch.tensor([1, 5, 1])),
             "region_counts",
         ),
+        (
+            lambda model: model.similarity(features(), ["a"], region_counts=[4, 4]),
+            r"shape \(2,\), expected \(3,\)",
+        ),
         (lambda model: model.attend(features(), "A dog"), r"\(regions, F\)"),
+        (
+            lambda model: model.similarity(spoilt(2, 1, torch.nan), ["a"]),
+            "NaN or infinity in image 2, region 1 ",
+        ),
+        (
+            lambda model: model.similarity(spoilt(200, 3, torch.inf, n=300).half(), ["a"]),
+            "NaN or infinity in image 200, region 3 ",
+        ),
+        (
+            lambda model: model.attend(spoilt(0, 2, torch.nan)[0], "a"),
+            "NaN or infinity in image 0, region 2 ",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(
@@ -132,6 +155,11 @@ STATE = ["state_dict", "model.text_encoder.embed.weight"]
         (setting([KEY, "feature_dim"], 7), "do not fit"),
         (setting(STATE, "words"), "is no tensor"),
         (
+            lambda content: content["state_dict"].pop(STATE[1]),
+            "the word embedding is missing from its weights",
+        ),
+        (setting(STATE, torch.tensor(1.0)), "embedding has 0 rows, but the vocabulary 10 words"),
+        (
             lambda content: content["state_dict"].pop("model.image_encoder.fc.bias"),
             "no image_encoder.fc.bias",
         ),
@@ -155,10 +183,28 @@ def test_files_that_are_no_checkpoints_are_refused(write: Callable[..., Path], t
         scan_lightning.load(tmp_path)
     path = write()
     whole = path.read_bytes()
-    for content in (b"", b"words", whole[: len(whole) // 2], whole[1000:], b"\x80\x04K\x01.", bytes(3000)):
+    with h5py.File(tmp_path / "store.h5", "w", userblock_size=4096) as file:
+        file["x"] = 1
+    for content, wrong in (
+        (b"", "is empty"),
+        (b"words", "is no checkpoint"),
+        (whole[: len(whole) // 2], "is damaged or cut short"),
+        (whole[:-200], "is damaged or cut short"),
+        (whole[1000:], "is no checkpoint"),
+        (b"\x80\x04K\x01.", "is no checkpoint"),
+        (bytes(3000), "is no checkpoint"),
+        ((tmp_path / "store.h5").read_bytes(), "is an HDF5 file, as a store is"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(ScanError, match=r"best\.ckpt"):
+        with pytest.raises(ScanError) as caught:
             scan_lightning.load(path)
+        # In words of ours, without what torch says of its own insides.
+        assert str(caught.value).startswith(f"{path}: {wrong}")
+        assert (
+            str(caught.value)
+            .partition("; ")[2]
+            .startswith("expected a checkpoint of scan-lightning, such as")
+        )
     torch.save([1, 2], path)
     with pytest.raises(ScanError, match="not written by scan-lightning"):
         scan_lightning.load(path)

@@ -91,7 +91,7 @@ REFUSED = {
     ),
     "train with other settings": (
         ["train", *SMALL, "data.path={store}", "resume={last}", "optimizer.lr=1"],
-        "belongs to a run of other options",
+        "belongs to a run of other settings",
     ),
     "train on another store": (
         ["train", *SMALL, "data.path={no_val}", "resume={last}", "trainer.max_epochs=3"],

@@ -1,5 +1,8 @@
 """From checkpoint, store and sentence to a picture, by Python and by command."""
 
+import shutil
+
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -39,6 +42,19 @@ def test_explains_with_the_weights_of_the_rule(scenes, checkpoint, direction) ->
     np.testing.assert_array_equal(explained.boxes, scenes.store.boxes(row))
     assert explained.size == scenes.store.image_size(row)
     assert explained.score == pytest.approx(float(relevance.mean()), abs=1e-5)
+
+
+def test_a_region_with_nan_is_named(scenes, checkpoint, tmp_path, capsys) -> None:
+    path, row = tmp_path / "spoilt.h5", int(scenes.store.image_rows("test")[1])
+    shutil.copy(scenes.path, path)
+    with h5py.File(path, "r+") as file:
+        file["region/features"][int(file["region/offsets"][row]) + 2, 5] = np.nan
+    words = ["attention", str(checkpoint()), "--data", str(path), "--image", "scene-test-00001.png"]
+    assert main([*words, "--sentence", SENTENCE, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert f"{path}: image 'scene-test-00001.png' has NaN or infinity in region 2" in told
+    assert "`scan-lightning data check` lists" in told
+    assert not (tmp_path / "out").exists()
 
 
 def test_command_writes_pdf_and_png(scenes, checkpoint, tmp_path, capsys) -> None:

@@ -6,7 +6,6 @@ in it as plain values, so `torch.load(weights_only=True)` always reads it and no
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,18 @@ from torch import Tensor
 from scan_lightning.config import TrainConfig, plain
 from scan_lightning.data.text import Vocabulary, tokenizer
 from scan_lightning.errors import ScanError
-from scan_lightning.model.safe_load import forbidden, load_plain
+from scan_lightning.model.safe_load import load_plain
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.validate import build
 
 KEY = "scan_lightning"
 VERSION = 1
+EMBEDDING = "text_encoder.embed.weight"
+EXPECTED = (
+    "a checkpoint of scan-lightning, such as RUN/checkpoints/best.ckpt (one of the released SCAN code is "
+    "read by `scan-lightning import-checkpoint`)"
+)
 
 
 def payload(
@@ -57,7 +61,12 @@ def load(path: str | Path) -> TrainedModel:
     except (ScanError, ValueError, TypeError) as error:
         raise ScanError(f"{path}: {error}") from error
     state = _network_state(path, content["state_dict"])
-    rows = len(state.get("text_encoder.embed.weight", []))
+    if EMBEDDING not in state:
+        raise ScanError(
+            f"{path}: the word embedding is missing from its weights (no '{EMBEDDING}'); take a checkpoint "
+            "that was not edited"
+        )
+    rows = len(state[EMBEDDING]) if state[EMBEDDING].ndim else 0
     if rows != len(vocabulary):
         raise ScanError(
             f"{path}: the word embedding has {rows} rows, but the vocabulary "
@@ -69,32 +78,11 @@ def load(path: str | Path) -> TrainedModel:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise ScanError(
-            f"{path}: there is no such file; expected a checkpoint, such as RUN/checkpoints/best.ckpt"
-        )
-    if path.is_dir():
-        raise ScanError(f"{path}: is a folder; expected a file, such as {path}/checkpoints/best.ckpt")
-    try:
-        content = load_plain(path)
-    except PermissionError as error:
-        raise ScanError(f"{path}: cannot be read ({error.strerror})") from error
-    except pickle.UnpicklingError as error:
-        name = forbidden(error)
-        if name is not None:
-            raise ScanError(
-                f"{path}: holds more than tensors and plain values ({name}), so it is not loaded. A "
-                "checkpoint of the released SCAN code is read by `scan-lightning import-checkpoint`."
-            ) from error
-        raise ScanError(f"{path}: is no checkpoint; expected a .ckpt file of scan-lightning") from error
-    except Exception as error:  # RuntimeError, EOFError, KeyError: torch raises what the damage hits
-        raise ScanError(
-            f"{path}: is no checkpoint, or cut short ({_first_line(error)}); copy or train it again"
-        ) from error
+    content = load_plain(path, expected=EXPECTED)
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict) or KEY not in content:
         raise ScanError(
-            f"{path}: was not written by scan-lightning (no '{KEY}' in it), so its settings are "
-            "unknown. A checkpoint of the released SCAN code is read by `scan-lightning import-checkpoint`."
+            f"{path}: was not written by scan-lightning (no '{KEY}' in it), so its settings are unknown; "
+            f"expected {EXPECTED}"
         )
     return content
 
@@ -142,7 +130,3 @@ def _load_weights(path: Path, network: ScanModel, state: Mapping[str, Tensor]) -
             f"{path}: its weights do not fit its own configuration: it holds {'; '.join(faults[:3])}{more}"
         )
     network.load_state_dict(dict(state))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -8,8 +8,8 @@ Namespace, so the file can hold tensors and plain values and run nothing.
 
 from __future__ import annotations
 
-import argparse
 import json
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from scan_lightning.data.text import Vocabulary
 from scan_lightning.data.treebank import NAME as TOKENIZER
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import KEY, payload
-from scan_lightning.model.safe_load import load_plain, reason
+from scan_lightning.model.safe_load import load_plain
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.validate import build
 
@@ -122,18 +122,14 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ScanError(f"{path}: there is no such file; expected a released model_best.pth.tar")
-    try:
-        content = load_plain(path, [argparse.Namespace])
-    except Exception as error:  # whatever the damage hits; a forbidden class is an UnpicklingError
-        raise ScanError(
-            f"{path}: is not read. It is no checkpoint of the released SCAN code, cut short, or holds more "
-            f"than tensors, a Namespace and plain values, which could run code ({reason(error)})"
-        ) from error
+    content = load_plain(
+        path,
+        expected="a checkpoint of the released SCAN code, such as model_best.pth.tar",
+        allowed=[Namespace],
+    )
     model = content.get("model") if isinstance(content, dict) else None
     pair = isinstance(model, list | tuple) and len(model) == 2 and all(isinstance(s, Mapping) for s in model)
-    if not pair or not isinstance(content.get("opt"), argparse.Namespace):
+    if not pair or not isinstance(content.get("opt"), Namespace):
         raise ScanError(
             f"{path}: is no checkpoint of the released SCAN code; expected 'model' (the states of two "
             "encoders) and 'opt' (its settings) in it"

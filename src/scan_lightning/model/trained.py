@@ -88,7 +88,8 @@ class TrainedModel:
             (n, sentences) float32 on the model's device, higher is more alike.
 
         Raises:
-            ValueError: another shape or width, a count outside 1 to k, or one string instead of a list.
+            ValueError: another shape or width, a count outside 1 to k, NaN or infinity in a region that
+                counts, or one string instead of a list.
         """
         features = self._features(region_features, 3)
         if isinstance(sentences, str):
@@ -97,14 +98,17 @@ class TrainedModel:
             return torch.zeros(len(features), len(sentences), device=self.device)
         counts = torch.full((len(features),), features.shape[1]) if region_counts is None else region_counts
         counts = torch.as_tensor(counts).to(self.device)
-        regions = torch.cat(
-            [
-                self.network.encode_images(part.to(self.device), count)
-                for part, count in zip(
-                    torch.split(features, IMAGE_BLOCK), torch.split(counts, IMAGE_BLOCK), strict=True
-                )
-            ]
-        )
+        if counts.shape != (len(features),):
+            raise ValueError(
+                f"region_counts is of shape {tuple(counts.shape)}, expected ({len(features)},), one an image"
+            )
+        encoded = []
+        for first in range(0, len(features), IMAGE_BLOCK):
+            part = features[first : first + IMAGE_BLOCK].to(self.device)
+            count = counts[first : first + IMAGE_BLOCK]
+            _require_finite(part, count, first)
+            encoded.append(self.network.encode_images(part, count))
+        regions = torch.cat(encoded)
         tokens = CaptionTokens(
             [
                 np.array([self.vocabulary.id(word) for word in words], np.int32)
@@ -131,9 +135,10 @@ class TrainedModel:
             sentence: as a person writes it.
 
         Raises:
-            ValueError: another shape or width.
+            ValueError: another shape or width, or NaN or infinity in a region.
         """
         features = self._features(region_features, 2).to(self.device)
+        _require_finite(features[None], torch.tensor([len(features)], device=self.device))
         (words,) = self._tokenizer.tokenize([sentence])
         ids = torch.tensor([self.vocabulary.encode(words)], device=self.device)
         regions = self.network.encode_images(
@@ -155,3 +160,21 @@ class TrainedModel:
                 f"region_features is {tensor.shape[-1]} wide, the model takes {self.feature_dim}"
             )
         return tensor
+
+
+def _require_finite(features: Tensor, counts: Tensor, first: int = 0) -> None:
+    """Refuse NaN and infinity, which would make every similarity NaN without a word.
+
+    Args:
+        features: (n, k, F).
+        counts: (n,) regions of each image; the others may hold anything.
+        first: the number of the first image, for the message.
+    """
+    counted = torch.arange(features.shape[1], device=features.device) < counts[:, None]
+    wrong = (counted & ~features.isfinite().all(-1)).nonzero()
+    if len(wrong):
+        image, region = wrong[0].tolist()
+        raise ValueError(
+            f"region_features: NaN or infinity in image {first + image}, region {region} (both from 0); "
+            "expected finite numbers"
+        )

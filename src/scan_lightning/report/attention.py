@@ -62,9 +62,18 @@ def look(
         sentence: As a person writes it.
         boxes: (k, 4) where the regions are drawn.
         size: Width and height that the boxes lie in.
+
+    Raises:
+        ScanError: A region of the image holds NaN or infinity.
     """
     features, _ = store.read_regions(np.array([image]))
     regions = features[0].astype(np.float32)
+    if not np.isfinite(regions).all():
+        region = int(np.isfinite(regions).all(1).argmin())
+        raise ScanError(
+            f"{store.path}: image {store.image_id(image)!r} has NaN or infinity in region {region} (from 0); "
+            "expected finite features. `scan-lightning data check` lists every such image."
+        )
     tokens, weights, relevance = model.attend(regions, sentence)
     words = slice(1, len(tokens) - 1)  # between start and end
     direction = model.rule.direction

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from scan_lightning.config import TrainConfig
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.errors import ScanError
-from scan_lightning.model.checkpoint import load
+from scan_lightning.model.checkpoint import EXPECTED, load
+from scan_lightning.model.safe_load import load_plain
 from scan_lightning.run_hash import hashed_values
 from scan_lightning.training.saving import Saving
 
@@ -88,7 +87,7 @@ def read_point(path: Path) -> ResumePoint:
     Raises:
         ScanError: the checkpoint holds no state of a training run.
     """
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    content = load_plain(path, expected=EXPECTED, lazily=True)
     state = content.get("callbacks", {}).get(Saving.__qualname__)
     if state is None or not content.get("optimizer_states") or "loops" not in content:
         raise ScanError(
