@@ -28,7 +28,8 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from measuring import machine, peak_memory
-from scan_lightning.config import ModelConfig, Negatives
+from scan_lightning.choices import Negatives
+from scan_lightning.config import ModelConfig
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.data.order import rank_slice
 from scan_lightning.model.scan import ScanModel

@@ -7,7 +7,8 @@ import json
 from pathlib import PurePath
 from typing import Any
 
-from scan_lightning.config import NegativesScope, plain
+from scan_lightning.choices import NegativesScope
+from scan_lightning.config import plain
 
 # What changes where and how fast a run goes, or what is kept of it, but not what it computes.
 WITHOUT_EFFECT = (

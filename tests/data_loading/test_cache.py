@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from scan_lightning.choices import Cache
 from scan_lightning.cli import main
-from scan_lightning.config import Cache
 from scan_lightning.data import cache as cache_module
 from scan_lightning.data.batches import PairBatch
 from scan_lightning.data.cache import MemoryRegions, available_memory

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from processes import in_processes
 from torch import Tensor
 
-from scan_lightning.config import Negatives
+from scan_lightning.choices import Negatives
 from scan_lightning.data.order import rank_slice
 from scan_lightning.similarity import Attention, SumMax, reference
 from scan_lightning.similarity.rule import Rule

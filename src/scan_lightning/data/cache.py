@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scan_lightning.config import Cache
+from scan_lightning.choices import Cache
 from scan_lightning.data.buffers import Buffers
 from scan_lightning.data.gather import equal_count, gather, offsets_of
 from scan_lightning.data.progress import progress

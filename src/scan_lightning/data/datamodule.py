@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
-from scan_lightning.config import Cache
+from scan_lightning.choices import Cache
 from scan_lightning.data.batches import CaptionBatch, ImageBatch
 from scan_lightning.data.cache import DeviceRegions, MemoryRegions, require_room
 from scan_lightning.data.captions import caption_tokens

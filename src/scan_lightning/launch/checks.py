@@ -10,20 +10,17 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from scan_lightning.config import (
-    MISSING,
+from scan_lightning.choices import (
     Accelerator,
     Aggregation,
     Cache,
-    EnsembleConfig,
-    EvaluateConfig,
     LoggerKind,
     Negatives,
     NegativesScope,
     Rule,
     Strategy,
-    TrainConfig,
 )
+from scan_lightning.config import MISSING, EnsembleConfig, EvaluateConfig, TrainConfig
 from scan_lightning.validate import Fault, leaf_keys
 
 FILES = {
@@ -185,8 +182,15 @@ def started_from_outside() -> bool:
 
 
 def _not_a_file(key: str, path: str, expected: str) -> Iterator[Fault]:
-    if Path(path).is_dir():
+    try:
+        is_folder, there = Path(path).is_dir(), Path(path).exists()
+    except PermissionError:
+        yield Fault(
+            key, f"{path} is where you may not look", "ask for permission, or copy it to your own place"
+        )
+        return
+    if is_folder:
         yield Fault(key, f"{path} is a folder", f"expected a file: {expected}")
-    elif not Path(path).exists():
+    elif not there:
         where = "" if Path(path).is_absolute() else f" (looked for {Path(path).absolute()})"
         yield Fault(key, f"there is no file {path}{where}", f"expected {expected}")

@@ -6,7 +6,8 @@ import os
 import warnings
 from multiprocessing import current_process
 
-from scan_lightning.config import Accelerator, TrainerConfig
+from scan_lightning.choices import Accelerator
+from scan_lightning.config import TrainerConfig
 from scan_lightning.errors import ScanError, ScanWarning
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scan_lightning.config import AttentionConfig, ModelConfig, Rule
+from scan_lightning.choices import Rule
+from scan_lightning.config import AttentionConfig, ModelConfig
 from scan_lightning.model.encoders import ImageEncoder, TextEncoder
 from scan_lightning.similarity import Attention, SumMax
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scan_lightning.config import Negatives
+from scan_lightning.choices import Negatives
 from scan_lightning.similarity.engine import similarity_matrix
 from scan_lightning.similarity.rule import Rule
 from scan_lightning.similarity.triplet import (

@@ -12,7 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from scan_lightning.config import LoggerKind, TrainConfig, plain
+from scan_lightning.choices import LoggerKind
+from scan_lightning.config import TrainConfig, plain
 from scan_lightning.errors import ScanError
 from scan_lightning.training.wandb_log import WandbLog
 

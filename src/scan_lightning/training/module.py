@@ -11,7 +11,8 @@ import torch.distributed as dist
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from scan_lightning.config import Negatives, NegativesScope, TrainConfig
+from scan_lightning.choices import Negatives, NegativesScope
+from scan_lightning.config import TrainConfig
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.data.text import Vocabulary
 from scan_lightning.model.checkpoint import KEY, payload

@@ -10,7 +10,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from scan_lightning.config import NegativesScope, TrainConfig
+from scan_lightning.choices import NegativesScope
+from scan_lightning.config import TrainConfig
 from scan_lightning.training.module import ScanModule
 
 PLAIN_EVERY = 15.0  # seconds between two plain lines

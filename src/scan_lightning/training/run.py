@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from scan_lightning.config import LoggerKind, TrainConfig
+from scan_lightning.choices import LoggerKind
+from scan_lightning.config import TrainConfig
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.errors import ScanError
 from scan_lightning.model.scan import ScanModel

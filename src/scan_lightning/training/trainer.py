@@ -12,7 +12,8 @@ from pathlib import Path
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
-from scan_lightning.config import Precision, TrainerConfig
+from scan_lightning.choices import Precision
+from scan_lightning.config import TrainerConfig
 from scan_lightning.errors import ScanError
 from scan_lightning.training.saving import WholeFileIO
 

@@ -21,7 +21,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from scan_lightning.config import Negatives, NegativesScope, TrainConfig
+from scan_lightning.choices import Negatives, NegativesScope
+from scan_lightning.config import TrainConfig
 from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.training.module import ScanModule
 from scan_lightning.training.saving import Saving
