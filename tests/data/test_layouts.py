@@ -1,6 +1,7 @@
 """The foreign layouts: written here byte by byte as their makers write them, read back through a store."""
 
 import base64
+import importlib
 import json
 import os
 import pickle
@@ -10,9 +11,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from store_help import fault_of, leftovers, run_data
+from store_help import fault_of, leftovers, run_data, write_release
 
 from scan_lightning.data.check import check_store
+from scan_lightning.data.layouts.registry import LAYOUTS
 from scan_lightning.data.store import Store
 
 DIM = 6
@@ -278,6 +280,11 @@ def _flip(path: Path) -> None:
         ({"features": np.ones((3, 6), int)}, None, ["int64"]),
         ({"features": np.ones((3, 7), np.float32)}, None, ["7 wide", "before 6"]),
         ({"boxes": np.ones((2, 4), np.float32)}, None, ["(2, 4)", "(3, 4)"]),
+        ({"image_w": np.array("wide")}, None, ["'wide'", "one number of pixels"]),
+        ({"image_w": np.array([])}, None, ["[]", "one number of pixels"]),
+        ({"image_h": np.array(np.nan)}, None, ["nan", "one number of pixels"]),
+        ({"image_h": np.array(-2)}, None, ["640 x -2 pixels"]),
+        ({"image_h": np.array(1 << 40)}, None, ["pixels; expected sizes from 0"]),
         ({}, _cut, ["cut short"]),
         ({}, _flip, ["boxes is damaged"]),
     ],
@@ -374,6 +381,10 @@ def _edit(path: Path, name: str, value: object) -> None:
         ("pos_boxes", np.array([[0, 1], [1, 1], [11, 15]]), ["image 1"]),
         ("ids", None, ["train_ids.txt", "never read"]),
         ("ids", np.arange(2), ["2 ids for 3 images"]),
+        ("image_w", np.ones(2), ["image_w or widths is (2,)", "(3,)"]),
+        ("image_w", np.full(3, np.nan), ["image_w holds NaN"]),
+        ("image_w", np.full(3, -1), ["train.hdf5: row 0", "-1 x 480 pixels; expected sizes from 0"]),
+        ("image_w", np.float32(3), ["image_w cannot be read"]),
         ("ids", np.arange(900, 903), ["none of its 3 images", "'900'", "'COCO_val2014_000000391895.jpg'"]),
     ],
 )
@@ -449,6 +460,89 @@ def test_an_id_that_fits_two_images(root: Path) -> None:
 @pytest.mark.parametrize("layout", ["bottom-up-tsv", "npz-folder", "hdf5-vqa"])
 def test_an_empty_folder(root: Path, layout: str) -> None:
     assert "Give the folder" in refused(layout, root)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_missing_folder_is_not_an_empty_one(root: Path, layout: str) -> None:
+    message = refused(layout, root / "none")
+    assert message.startswith(f"{root / 'none'}: there is no such folder.")
+
+
+def test_a_folder_where_a_file_should_be(root: Path) -> None:
+    Images().karpathy(root / "dataset_coco.json")
+    for layout, name in (("bottom-up-tsv", "x.tsv"), ("npz-folder", "42.npz"), ("hdf5-vqa", "x.h5")):
+        (root / name).mkdir()
+        message = refused(layout, root)
+        assert message.startswith(f"{root / name}: ")
+        assert "Is a directory" in message or "is not an HDF5 file" in message
+
+
+def _as_another(action: Callable[[], object]) -> str:
+    """The message of the ScanError that the action raises in a child that is not root."""
+    for name in ("scan_doctor", "scan_release", "bottom_up_tsv", "npz_folder", "hdf5_vqa"):
+        importlib.import_module(f"scan_lightning.data.layouts.{name}")  # the child may not be able to
+    here, there = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            os.write(there, fault_of(action).encode())
+        except BaseException as error:
+            os.write(there, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(there)
+    with os.fdopen(here) as pipe:
+        message = pipe.read()
+    os.waitpid(child, 0)
+    return message
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("closed", ["folder", "files"])
+def test_what_may_not_be_read(root: Path, layout: str, closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = Images()
+    if layout == "scan-release":
+        write_release(root, {"dev": 2})
+    else:
+        images.karpathy(root / "dataset_coco.json")
+    _npz(root, images, 0, "391895")
+    (root / "x.tsv").write_text(images.line(0) + "\n")
+    _adaptive(root, images, [0], offsets=False)
+    root.parent.chmod(0o777)  # where the child runs; the folders above are never asked
+    monkeypatch.chdir(root.parent)
+    files = [path for path in root.iterdir() if path.suffix != ".json"]
+    for path in [root] if closed == "folder" else files:
+        path.chmod(0)
+    try:
+        command = ["build", "--layout", layout, "--root", root.name, "--out", "made/s.h5"]
+        message = _as_another(lambda: run_data(*command))
+    finally:
+        root.chmod(0o700)
+    assert message.startswith(root.name)
+    assert "cannot be read: Permission denied. Ask for permission" in message
+    assert not Path("made").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check", "closed/s.h5"],
+        ["check", "--layout", "scan-release", "closed"],
+        ["build", "--layout", "scan-release", "--root", "data", "--out", "closed/deep/s.h5"],
+    ],
+)
+def test_where_one_may_not_look(root: Path, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    write_release(root, {"dev": 2})
+    root.parent.chmod(0o777)
+    monkeypatch.chdir(root.parent)
+    Path("closed").mkdir(mode=0)
+    message = _as_another(lambda: run_data(*command))
+    assert message.startswith("closed/")
+    assert "permission denied" in message.lower()
 
 
 def test_captions_have_no_effect_on_the_released_layout(root: Path, tmp_path: Path) -> None:

@@ -87,11 +87,13 @@ def refuse_existing(target: Path, overwrite: bool) -> None:
     """Refuse a target that must not be replaced, before any work is done.
 
     Raises:
-        ScanError: it is a folder, or exists while `overwrite` is False.
+        ScanError: it is a folder, exists while `overwrite` is False, or lies where one may not look.
     """
-    if target.is_dir():
+    with writing(target):
+        is_folder, there = target.is_dir(), target.exists()
+    if is_folder:
         raise ScanError(f"{target}: is a folder; give the name of a file.")
-    if target.exists() and not overwrite:
+    if there and not overwrite:
         raise ScanError(f"{target}: exists already. Give another name, or --overwrite to replace it.")
 
 

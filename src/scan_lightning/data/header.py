@@ -76,7 +76,11 @@ def read_header(path: Path) -> Header:
     Raises:
         ScanError: missing, no HDF5 file, no store, of another version, unfinished, or cut short.
     """
-    if not path.exists():
+    try:
+        there = path.exists()
+    except PermissionError as error:
+        raise _forbidden(path) from error
+    if not there:
         raise ScanError(
             f"{path}: there is no such file. `scan-lightning data build --help` shows how to make a store."
         )
@@ -103,7 +107,7 @@ def _open_hdf5(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except PermissionError as error:
-        raise ScanError(f"{path}: cannot be read: permission denied.") from error
+        raise _forbidden(path) from error
     except (OSError, RuntimeError) as error:
         size = f"{path.stat().st_size:,} bytes"
         if "truncated file" in str(error):
@@ -115,6 +119,12 @@ def _open_hdf5(path: Path) -> h5py.File:
             f"{path}: is not an HDF5 file or its start is damaged ({size}). Expected a store made by "
             "`scan-lightning data build`."
         ) from error
+
+
+def _forbidden(path: Path) -> ScanError:
+    return ScanError(
+        f"{path}: cannot be read: permission denied. Ask for permission, or copy it to a place of your own."
+    )
 
 
 def _check_attributes(path: Path, file: h5py.File) -> None:
@@ -147,8 +157,8 @@ def _read(path: Path, file: h5py.File, identity: Identity) -> Header:
         )
     if features.chunks is not None or offset is None:
         raise ScanError(
-            f"{path}: /region/features is not contiguous, so it cannot be streamed. Rewrite the store with "
-            "`scan-lightning data convert`, or build it again."
+            f"{path}: /region/features is not contiguous, so it cannot be streamed: another program rewrote "
+            "the file. Build it again."
         )
     if offset + features.nbytes > identity[2]:
         raise ScanError(

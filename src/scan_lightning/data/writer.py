@@ -27,6 +27,8 @@ from scan_lightning.data.seal import write_seal
 from scan_lightning.data.text import tokenizer
 from scan_lightning.errors import ScanError
 
+_SIZE_LIMIT = 1 << 31  # pixels are stored as int32
+
 
 @dataclass(frozen=True)
 class ImageRecord:
@@ -152,6 +154,11 @@ class _StoreWriter:
                 "Ids must be unique over all splits; remove one or give it another id."
             )
         _require_storable(name, (record.id, *record.captions))
+        if not (0 <= record.width < _SIZE_LIMIT and 0 <= record.height < _SIZE_LIMIT):
+            raise ScanError(
+                f"{name}: the picture is {record.width} x {record.height} pixels; expected sizes from 0 "
+                "(unknown) on. Correct the source file."
+            )
         if record.split not in SPLIT_CODES:
             raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
         if not record.captions:

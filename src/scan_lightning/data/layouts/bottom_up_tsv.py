@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from scan_lightning.data.layouts.captions import read_captions
+from scan_lightning.data.layouts.find import find_files
 from scan_lightning.data.layouts.join import Features, Found, join
 from scan_lightning.data.layouts.source import Source
 from scan_lightning.data.progress import progress as show_progress
@@ -53,9 +54,7 @@ def open_bottom_up_tsv(root: Path, captions: Path | None = None, *, progress: bo
     Raises:
         ScanError: no file, a line that cannot be what it should be, or captions that do not fit.
     """
-    files = [root] if root.is_file() else sorted({*root.glob("*.tsv"), *root.glob("*.tsv.[0-9]*")})
-    if not files:
-        raise ScanError(f"{root}: holds no *.tsv file. Give the folder with them as --root.")
+    files = find_files(root, ("*.tsv", "*.tsv.[0-9]*"))
     index = read_captions(captions or (root.parent if root.is_file() else root))
     width = _feature_width(files[0])
     found = []

@@ -72,7 +72,10 @@ def read_captions(path: Path) -> CaptionIndex:
     if path.is_file():
         return _karpathy(path)
     if not path.is_dir():
-        raise ScanError(f"{path}: there is no such file or folder with captions.")
+        raise ScanError(
+            f"{path}: there is no such file or folder with captions. Give Karpathy's dataset_*.json, or a "
+            "folder with {split}_ids.txt and {split}_caps.txt, as --captions."
+        )
     found = sorted(path.glob("dataset*.json"))
     if len(found) == 1:
         return _karpathy(found[0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -52,3 +53,16 @@ def unreadable(path: Path, error: OSError) -> FileError:
     advice = "Ask for permission, or copy it to a place of your own." if error.errno == errno.EACCES else ""
     reason = os.strerror(error.errno) if error.errno else str(error)
     return FileError(path, "unreadable", f"cannot be read: {reason}. {advice}".rstrip())
+
+
+@contextmanager
+def reading(root: Path) -> Iterator[None]:
+    """Turn what the system refuses, such as a folder one may not look into, into the user's message.
+
+    Raises:
+        ScanError: an OSError came out of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(Path(error.filename or root), error) from error

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from scan_lightning.data.header import READ_FAULTS, first_line
 from scan_lightning.data.layouts.captions import read_captions
+from scan_lightning.data.layouts.fault import unreadable
+from scan_lightning.data.layouts.find import find_files
 from scan_lightning.data.layouts.join import Features, Found, join
 from scan_lightning.data.layouts.lines import iter_lines
 from scan_lightning.data.layouts.source import Source
@@ -44,9 +47,7 @@ def open_hdf5_vqa(root: Path, captions: Path | None = None, *, progress: bool = 
         ScanError: no file, one that cannot be what it should be, or captions that do not fit.
     """
     del progress
-    files = [root] if root.is_file() else sorted({*root.glob("*.hdf5"), *root.glob("*.h5")})
-    if not files:
-        raise ScanError(f"{root}: holds no .hdf5 or .h5 file. Give the folder with them as --root.")
+    files = find_files(root, ("*.hdf5", "*.h5"))
     index = read_captions(captions or (root.parent if root.is_file() else root))
     dumps = [_Dump(file) for file in files]
     for dump in dumps[1:]:
@@ -66,8 +67,13 @@ class _Dump:
         self.path = path
         try:
             self.file = h5py.File(path, "r")
+        except PermissionError as error:
+            raise unreadable(path, error) from error
         except OSError as error:
-            raise ScanError(f"{path}: is not an HDF5 file or is cut short ({first_line(error)}).") from error
+            raise ScanError(
+                f"{path}: is not an HDF5 file or is cut short ({first_line(error)}). Copy or download "
+                "it again."
+            ) from error
         features = self._dataset(FEATURES)
         if features is None:
             raise ScanError(
@@ -84,7 +90,7 @@ class _Dump:
         self.width = int(features.shape[1] if self.turned else features.shape[-1])
         self.starts, self.counts = self._rows()
         self.ids = self._ids()
-        self.sizes = [self._numbers(names) for names in (WIDTH, HEIGHT)]
+        self.sizes = [self._sizes(names) for names in (WIDTH, HEIGHT)]
 
     def found(self) -> list[Found]:
         """The images of the file."""
@@ -99,7 +105,10 @@ class _Dump:
             features = self._slice(self.features, row)
             boxes = None if self.boxes is None else self._slice(self.boxes, row)
         except READ_FAULTS as error:
-            raise ScanError(f"{self.path}: row {row} cannot be read ({first_line(error)}).") from error
+            raise ScanError(
+                f"{self.path}: row {row} cannot be read ({first_line(error)}). Copy or download the "
+                "file again."
+            ) from error
         width, height = (0 if values is None else int(values[row]) for values in self.sizes)
         return Features(features, boxes, width, height)
 
@@ -119,7 +128,8 @@ class _Dump:
             return True
         raise ScanError(
             f"{self.path}: {boxes.name} is {boxes.shape}, which does not fit {features.name} "
-            f"{features.shape}."
+            f"{features.shape}; expected 4 in place of the width, and else the same. Correct it, or take the "
+            "boxes out."
         )
 
     def _rows(self) -> tuple[np.ndarray, np.ndarray]:
@@ -142,12 +152,17 @@ class _Dump:
                 )
             images, limit = len(starts), len(self.features)
         if len(counts) != images:
-            raise ScanError(f"{self.path}: num_boxes has {len(counts):,} rows for {images:,} images.")
+            raise ScanError(
+                f"{self.path}: num_boxes has {len(counts):,} rows for {images:,} images; expected one each. "
+                "Correct the file."
+            )
         bad = (counts < 1) | (starts < 0) | (starts + counts > limit)
         if bad.any():
+            image = int(bad.argmax())
             raise ScanError(
-                f"{self.path}: the rows of image {int(bad.argmax())} ({int(bad.sum())} in all) lie outside "
-                f"the {limit:,} there are, or it has none."
+                f"{self.path}: image {image} has {int(counts[image]):,} regions, from row "
+                f"{int(starts[image]):,} on ({int(bad.sum()):,} images are like this); expected one or more, "
+                f"among the {limit:,} there are. Is the file damaged, or made of parts of two?"
             )
         return starts, counts
 
@@ -155,7 +170,8 @@ class _Dump:
         dataset = self._dataset(IDS)
         beside = self.path.with_name(f"{self.path.stem}_ids.txt")
         if dataset is not None:
-            values = dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+            text = h5py.check_string_dtype(dataset.dtype) is not None
+            values = self._whole(dataset.asstr() if text else dataset, dataset.name)
             ids = [str(value) for value in values.reshape(-1).tolist()]
         elif beside.exists():
             ids = list(iter_lines(beside))
@@ -166,8 +182,20 @@ class _Dump:
                 "trust yours, sort its keys by their values and print them."
             )
         if len(ids) != len(self.starts):
-            raise ScanError(f"{self.path}: has {len(ids):,} ids for {len(self.starts):,} images.")
+            raise ScanError(
+                f"{self.path}: has {len(ids):,} ids for {len(self.starts):,} images; expected one "
+                "each. Correct the ids."
+            )
         return ids
+
+    def _sizes(self, names: tuple[str, ...]) -> np.ndarray | None:
+        values = self._numbers(names)
+        if values is not None and values.shape != self.starts.shape:
+            raise ScanError(
+                f"{self.path}: {' or '.join(names)} is {values.shape}; expected {self.starts.shape}, a number "
+                "an image. Correct it, or take it out."
+            )
+        return values
 
     def _numbers(self, names: tuple[str, ...]) -> np.ndarray | None:
         dataset = self._dataset(names)
@@ -177,8 +205,22 @@ class _Dump:
             raise ScanError(
                 f"{self.path}: {dataset.name} is {dataset.dtype} {dataset.shape}; expected numbers."
             )
-        values = np.asarray(dataset[:]).astype(np.int64)
+        values = self._whole(dataset, dataset.name)
+        if not np.isfinite(values).all():
+            raise ScanError(
+                f"{self.path}: {dataset.name} holds NaN or infinity; expected numbers. Correct it."
+            )
+        values = values.astype(np.int64)
         return values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
+
+    def _whole(self, dataset: Any, name: str) -> np.ndarray:
+        """All of a small dataset, or of a view of one."""
+        try:
+            return np.asarray(dataset[:])
+        except READ_FAULTS as error:
+            raise ScanError(
+                f"{self.path}: {name} cannot be read ({first_line(error)}). Copy or download the file again."
+            ) from error
 
     def _dataset(self, names: tuple[str, ...]) -> h5py.Dataset | None:
         for name in names:

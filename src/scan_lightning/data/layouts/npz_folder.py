@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from scan_lightning.data.layouts.captions import read_captions
+from scan_lightning.data.layouts.fault import unreadable
+from scan_lightning.data.layouts.find import find_files
 from scan_lightning.data.layouts.join import Features, Found, join
 from scan_lightning.data.layouts.source import Source
 from scan_lightning.data.progress import progress as show_progress
@@ -30,17 +32,15 @@ def open_npz_folder(root: Path, captions: Path | None = None, *, progress: bool 
     """Find the files and join them with captions.
 
     Args:
-        root: A folder with `.npz` files, sub-folders too.
+        root: A folder with `.npz` files, sub-folders too, or one file.
         captions: Where the captions are (see `read_captions`), by default in the folder.
         progress: Show progress on stderr.
 
     Raises:
         ScanError: no file, one that cannot be what it should be, or captions that do not fit.
     """
-    files = sorted(root.glob("**/*.npz"))
-    if not files:
-        raise ScanError(f"{root}: holds no .npz file. Give the folder with them as --root.")
-    index = read_captions(captions or root)
+    files = find_files(root, ("**/*.npz",))
+    index = read_captions(captions or (root.parent if root.is_file() else root))
     found, width = [], 0
     with show_progress("reading headers", len(files), "files", shown=progress) as advance:
         for file in files:
@@ -78,13 +78,24 @@ def _read(path: Path) -> Features:
         boxes = _array(path, archive, _name(path, archive, BOXES, needed=False))
         size = [_array(path, archive, _name(path, archive, names, needed=False)) for names in (WIDTH, HEIGHT)]
     assert features is not None
-    width, height = (0 if value is None else int(value.reshape(-1)[0]) for value in size)
+    width, height = (0 if value is None else _pixels(path, value) for value in size)
     return Features(features, boxes, width, height)
+
+
+def _pixels(path: Path, value: np.ndarray) -> int:
+    if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+        raise ScanError(
+            f"{path}: the picture's width or height is {value.dtype} {value.tolist()!r}; expected one number "
+            "of pixels. Correct it, or leave both out."
+        )
+    return int(value.item())
 
 
 def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
+    except (PermissionError, IsADirectoryError) as error:
+        raise unreadable(path, error) from error
     except (OSError, zipfile.BadZipFile) as error:
         raise ScanError(f"{path}: is not an .npz file or is cut short. Copy or extract it again.") from error
 

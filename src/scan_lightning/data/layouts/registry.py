@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from scan_lightning.data.layouts.fault import reading
 from scan_lightning.data.layouts.source import Source
+from scan_lightning.data.writer import ImageRecord
 from scan_lightning.errors import ScanWarning
 
 LAYOUTS = ("scan-release", "bottom-up-tsv", "npz-folder", "hdf5-vqa")
@@ -20,8 +24,24 @@ def open_layout(name: str, root: Path, captions: Path | None = None) -> Source:
         captions: Where the captions are, for layouts that hold features only; by default `root`.
 
     Raises:
-        ScanError: whatever the layout finds wrong.
+        ScanError: whatever the layout finds wrong, now or while its records are read.
     """
+    with reading(root):
+        source = _open(name, root, captions)
+    return replace(source, records=lambda: _guarded(source, root))
+
+
+def _guarded(source: Source, root: Path) -> Iterator[ImageRecord]:
+    records = source.records()
+    while True:
+        with reading(root):
+            record = next(records, None)
+        if record is None:
+            return
+        yield record
+
+
+def _open(name: str, root: Path, captions: Path | None) -> Source:
     if name == "scan-release":
         from scan_lightning.data.layouts.scan_release import open_scan_release
 

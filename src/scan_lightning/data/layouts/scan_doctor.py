@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scan_lightning.data.layouts.fault import FileError, Finding
+from scan_lightning.data.layouts.fault import FileError, Finding, reading
 from scan_lightning.data.layouts.scan_content import content_bytes, content_faults
 from scan_lightning.data.layouts.scan_files import SplitFiles, between_splits
 from scan_lightning.data.layouts.scan_published import PUBLISHED, Published, recognise
@@ -52,13 +52,13 @@ def examine(root: Path, *, progress: bool = True) -> list[Report]:
     Raises:
         ScanError: there is no such folder, or nothing in it is like the released layout.
     """
-    chosen = [(data, root / data.folder) for data in PUBLISHED if (root / data.folder).is_dir()]
-    if chosen:
-        return [_published(data, folder, progress) for data, folder in chosen]
-    published = recognise(root) if root.is_dir() else None
-    if published is not None:
-        return [_published(published, root, progress)]
-    return [_own(root, find_splits(root), progress)]
+    with reading(root):
+        chosen = [(data, root / data.folder) for data in PUBLISHED if (root / data.folder).is_dir()]
+        if not chosen and root.is_dir() and (published := recognise(root)) is not None:
+            chosen = [(published, root)]
+        if chosen:
+            return [_published(data, folder, progress) for data, folder in chosen]
+        return [_own(root, find_splits(root), progress)]
 
 
 def _published(published: Published, folder: Path, progress: bool) -> Report:
