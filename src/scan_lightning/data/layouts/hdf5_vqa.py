@@ -192,8 +192,8 @@ class _Dump:
         values = self._numbers(names)
         if values is not None and values.shape != self.starts.shape:
             raise ScanError(
-                f"{self.path}: {' or '.join(names)} is {values.shape}; expected {self.starts.shape}, a number "
-                "an image. Correct it, or take it out."
+                f"{self.path}: {' or '.join(names)} is {values.shape}; expected {self.starts.shape}, a "
+                "number an image. Correct it, or take it out."
             )
         return values
 
