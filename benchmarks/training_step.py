@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 
 from measuring import peak_memory
-from scan_lightning.config import ModelConfig
 from scan_lightning.model.scan import ScanModel
+from scan_lightning.settings import ModelConfig
 from scan_lightning.similarity import Attention, triplet_loss
 
 FEATURE_DIM, VOCABULARY, REGIONS, WORDS = 2048, 8500, 36, (8, 20)

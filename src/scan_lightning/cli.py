@@ -88,16 +88,18 @@ def _dispatch(arguments: list[str]) -> int:
     # Hydra commands take everything after their name, `key=value` and `-m` alike: argparse is kept out of it.
     if arguments and arguments[0] in HYDRA_COMMANDS:
         return int(_module(arguments[0]).run(arguments[1:]))
-    parser = _parser(arguments[0] if arguments else None)
+    parser, subparsers = _parser(arguments[0] if arguments else None)
     if not arguments:
         parser.print_help()
         return 0
-    parsed = parser.parse_args(arguments)
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:  # told by the subcommand, whose usage says what exists
+        subparsers[parsed.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     return int(_module(parsed.command).run(parsed))
 
 
-def _parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser of plain commands; only the module of `command` is imported."""
+def _parser(command: str | None) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of plain commands and those of each; only the module of `command` is imported."""
     parser = argparse.ArgumentParser(
         prog="scan-lightning",
         description="Train, evaluate and explain stacked cross attention for image-text retrieval.",
@@ -123,7 +125,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
         )
         if name == command:
             _module(name).configure(subparser)
-    return parser
+    return parser, subparsers.choices
 
 
 def _examples(command: str) -> str:

@@ -1,6 +1,6 @@
 """From loose values (YAML, the command line, a checkpoint) to the typed schema, every fault at once.
 
-The walk compares a nested mapping with a dataclass of config.py: unknown keys with their nearest name,
+The walk compares a nested mapping with a schema of config.py: unknown keys with their nearest name,
 wrong types, values out of range, values that are missing. It reads no file; `faults_of` stays pure so that
 the launcher can put what it finds elsewhere (override keys, missing files) into the same report.
 """
@@ -15,10 +15,10 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from scan_lightning.config import MISSING
 from scan_lightning.errors import ScanError
 from scan_lightning.limits import Limits
 from scan_lightning.names import nearest_key, nearest_option
+from scan_lightning.settings import MISSING
 
 Config = TypeVar("Config")
 
@@ -94,13 +94,18 @@ def leaf_keys(schema: type[Any], prefix: str = "") -> list[str]:
     return keys
 
 
-def allowed(schema: type[Any], key: str) -> str:
-    """What a key takes, in words, such as `one of t2i, i2t` or `a number, above 0`."""
+def field_of(schema: type[Any], key: str) -> tuple[type[Any], Field[Any]]:
+    """The dataclass that has a dotted key, and its field there."""
     *sections, name = key.split(".")
     for section in sections:
         schema = get_type_hints(schema)[section]
-    item = next(item for item in fields(schema) if item.name == name)
-    return _describe(get_type_hints(schema)[name], item.metadata.get("limits"))
+    return schema, next(item for item in fields(schema) if item.name == name)
+
+
+def allowed(schema: type[Any], key: str) -> str:
+    """What a key takes, in words, such as `one of t2i, i2t` or `a number, above 0`."""
+    owner, item = field_of(schema, key)
+    return _describe(get_type_hints(owner)[item.name], item.metadata.get("limits"))
 
 
 def _section(schema: type[Any], values: Any, prefix: str, faults: list[Fault], known: list[str]) -> Any:

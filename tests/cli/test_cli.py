@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import scan_lightning
 from scan_lightning import cli
+from scan_lightning.validate import field_of, leaf_keys
 
 Scan = Callable[..., int]
 COMMANDS = {**cli.HYDRA_COMMANDS, **cli.PLAIN_COMMANDS}
@@ -68,6 +70,62 @@ def test_help_of_train_shows_groups_keys_defaults_and_what_they_take(scan: Scan,
     assert "flickr8k_t2i_mean" in out
     assert "attention.smoothing" in out
     assert "a number, above 0" in out
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "ensemble"])
+def test_help_says_in_a_line_what_each_key_means(command: str, scan: Scan, capsys) -> None:
+    from scan_lightning.launch.help import meanings
+
+    assert scan(command, "--help") == 0
+    lines = capsys.readouterr().out.splitlines()
+    schema = import_module(f"scan_lightning.commands.{command}").command().schema
+    for key in leaf_keys(schema):
+        owner, field = field_of(schema, key)
+        (place,) = [number for number, line in enumerate(lines) if line.split()[:1] == [key]]
+        assert lines[place + 1] == f"      {meanings(owner)[field.name]}"
+        assert len(lines[place + 1]) > 12
+    for owner in {field_of(schema, key)[0] for key in leaf_keys(schema)}:  # nothing is told of keys long gone
+        assert set(meanings(owner)) <= {field.name for field in fields(owner)}
+    if command == "train":
+        assert "  # The two encoders." in lines
+        place = next(number for number, line in enumerate(lines) if "logger.panel_every_epochs" in line)
+        assert "logger=wandb|tensorboard: 5" in lines[place + 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--foo"], "unrecognized arguments: --foo\n"),
+        (["--multirn"], "did you mean --multirun?"),
+        (["--quite"], "did you mean --quiet?"),
+        (["--data.path=a.h5"], "write data.path=a.h5, without the dashes"),
+        (["--seed", "3"], "write seed=VALUE, without the dashes"),
+        (["--cfg", "jobs"], "argument --cfg: invalid choice: 'jobs'"),
+        (["-cd"], "expected one argument"),
+    ],
+)
+def test_an_unknown_option_says_what_exists(words: list[str], hint: str, scan: Scan, capsys) -> None:
+    assert scan("train", *words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: scan-lightning train: ")
+    assert hint in err
+    assert "expected KEY=VALUE, GROUP=OPTION, or one of these options (`--help` lists keys and groups)" in err
+    for option in (
+        "-m, --multirun",
+        "-cd, --config-dir DIR",
+        "--cfg job",
+        "--debug",
+        "--quiet",
+        "-h, --help",
+    ):
+        assert f"\n  {option} " in err
+
+
+def test_an_unknown_option_of_a_plain_command_shows_that_commands_usage(scan: Scan, capsys) -> None:
+    assert scan("report", "run", "--out", "page.html", "--foo") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("usage: scan-lightning report [-h] --out FILE.html")
+    assert "scan-lightning report: error: unrecognized arguments: --foo" in err
 
 
 @pytest.mark.parametrize(

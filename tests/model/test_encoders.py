@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from scan_lightning.choices import Direction, Rule
-from scan_lightning.config import AttentionConfig, ModelConfig
 from scan_lightning.model.encoders import ImageEncoder, TextEncoder, l2_normalise
 from scan_lightning.model.scan import ScanModel, build_rule
+from scan_lightning.settings import AttentionConfig, ModelConfig
 from scan_lightning.similarity import Attention, SumMax
 
 VOCABULARY = 11

@@ -20,7 +20,8 @@ from scan_lightning.choices import (
     Rule,
     Strategy,
 )
-from scan_lightning.config import MISSING, EnsembleConfig, EvaluateConfig, TrainConfig
+from scan_lightning.config import EnsembleConfig, EvaluateConfig, TrainConfig
+from scan_lightning.settings import MISSING
 from scan_lightning.validate import Fault, leaf_keys
 
 FILES = {

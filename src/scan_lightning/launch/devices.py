@@ -7,8 +7,8 @@ import warnings
 from multiprocessing import current_process
 
 from scan_lightning.choices import Accelerator
-from scan_lightning.config import TrainerConfig
 from scan_lightning.errors import ScanError, ScanWarning
+from scan_lightning.settings import TrainerConfig
 
 
 def is_first_process() -> bool:

@@ -1,16 +1,18 @@
-"""`scan-lightning train --help`: the groups with their options, the keys with their defaults, an example."""
+"""`scan-lightning train --help`: groups with their options, keys with default and meaning, examples."""
 
 from __future__ import annotations
 
+import inspect
 import textwrap
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from scan_lightning.conf_dir import conf_dir
-from scan_lightning.config import MISSING
-from scan_lightning.launch.command import Command, Request
+from scan_lightning.launch.command import OPTIONS, Command, Request
 from scan_lightning.launch.plan import unchecked
-from scan_lightning.validate import allowed, leaf_keys
+from scan_lightning.settings import MISSING
+from scan_lightning.validate import allowed, field_of, leaf_keys
 
 WIDTH = 100
 EXAMPLES = {
@@ -46,15 +48,11 @@ def help_text(command: Command, request: Request) -> str:
         "groups (* the default):",
         *_groups(command, request),
         "",
-        "keys, their defaults and what they take:",
+        "keys, with their defaults, what they take and what they mean:",
         *_keys(command, request),
         "",
         "options:",
-        "  -m, --multirun         a sweep: KEY=A,B runs a job for each value and ends with a table",
-        "  -cd, --config-dir DIR  find more options in DIR, such as DIR/experiment/mine.yaml",
-        "  --cfg job              print the configuration and stop",
-        "  --debug                show the traceback of a user's fault too",
-        "  --quiet                show results, warnings and errors, no progress",
+        *OPTIONS,
         "",
         EXAMPLES[command.name],
     ]
@@ -74,14 +72,33 @@ def _groups(command: Command, request: Request) -> list[str]:
 
 
 def _keys(command: Command, request: Request) -> list[str]:
-    lines = []
+    lines: list[str] = []
     values = OmegaConf.to_container(unchecked(command, request), resolve=False)
+    owner = command.schema
     for key in leaf_keys(command.schema):
+        before, (owner, field) = owner, field_of(command.schema, key)
+        if owner is not before:
+            lines.append("")
+        if owner not in (before, command.schema):
+            lines.append(f"  # {summary(owner)}")
         value = values
         for name in key.split("."):
             value = value[name]  # type: ignore[call-overload, index]
         shown = "(required)" if value == MISSING else "null" if value is None else str(value)
         if isinstance(value, bool):
             shown = shown.lower()
-        lines.append(f"  {key:<25} {shown:<14} {allowed(command.schema, key)}")
+        lines.append(f"  {key:<31} {shown:<14} {allowed(command.schema, key)}")
+        lines.append(f"      {meanings(owner)[field.name]}")
     return lines
+
+
+def summary(schema: type[Any]) -> str:
+    """What a group of settings is: the first line of its documentation."""
+    return inspect.cleandoc(schema.__doc__ or "").partition("\n")[0]
+
+
+def meanings(schema: type[Any]) -> dict[str, str]:
+    """What each key of a group means: the lines under `Attributes:` of its documentation."""
+    _, _, text = inspect.cleandoc(schema.__doc__ or "").partition("\nAttributes:\n")
+    lines = [line.strip().partition(": ") for line in text.splitlines()]
+    return {name: meaning for name, _, meaning in lines if meaning}

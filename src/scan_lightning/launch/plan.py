@@ -19,12 +19,12 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scan_lightning.conf_dir import conf_dir
-from scan_lightning.config import MISSING
 from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.launch import checks
 from scan_lightning.launch.command import Command, Request
 from scan_lightning.launch.devices import is_first_process
 from scan_lightning.launch.overrides import judge, text
+from scan_lightning.settings import MISSING
 from scan_lightning.validate import Fault, faults_of, report
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from scan_lightning.choices import Rule
-from scan_lightning.config import AttentionConfig, ModelConfig
 from scan_lightning.model.encoders import ImageEncoder, TextEncoder
+from scan_lightning.settings import AttentionConfig, ModelConfig
 from scan_lightning.similarity import Attention, SumMax
 
 

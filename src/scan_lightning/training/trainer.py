@@ -13,8 +13,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
 from scan_lightning.choices import Precision
-from scan_lightning.config import TrainerConfig
 from scan_lightning.errors import ScanError
+from scan_lightning.settings import TrainerConfig
 from scan_lightning.training.saving import WholeFileIO
 
 # Said by Lightning of every run, and nothing that a user or this program could answer.
