@@ -235,6 +235,13 @@ def test_own_data_widths_and_ids_between_splits(tmp_path: Path) -> None:
     assert "line 2: id 'train-1.jpg' was used already (train_ids.txt, line 2)" in states["dev_ids.txt"][0]
 
 
+def test_own_data_test_is_a_part_of_testall(tmp_path: Path) -> None:
+    write_release(tmp_path, {"test": 2, "testall": 5}, extras=True)
+    shared = (tmp_path / "testall_ids.txt").read_text().splitlines(keepends=True)[:2]
+    (tmp_path / "test_ids.txt").write_text("".join(shared))
+    assert examine(tmp_path, progress=False)[0].faults == 0
+
+
 def test_images_of_zeros_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_release(tmp_path / "mine", {"dev": 9})
     _change(tmp_path / "mine" / "dev_ims.npy", slice(7, None), 0)  # type: ignore[arg-type]
