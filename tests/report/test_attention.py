@@ -103,15 +103,17 @@ def test_faults_are_named(scenes, checkpoint, tmp_path, capsys, change, message)
     assert not (tmp_path / "out").exists()
 
 
-def test_unwritable_folder_is_a_users_fault(scenes, checkpoint, tmp_path, capsys) -> None:
-    (tmp_path / "file").write_text("in the way")
+def test_a_folder_that_takes_no_picture_is_a_users_fault(scenes, checkpoint, tmp_path, capsys) -> None:
+    stem = "scene-test-00001_a-red-circle-left-of-a-small-star"
+    (tmp_path / "out" / f"{stem}.pdf").mkdir(parents=True)  # in the way
     status = main(
         [
             *("attention", str(checkpoint()), "--data", str(scenes.path), "--image", "scene-test-00001.png"),
-            *("--sentence", SENTENCE, "--out", str(tmp_path / "file" / "out")),
+            *("--sentence", SENTENCE, "--out", str(tmp_path / "out")),
         ]
     )
     assert status == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{stem}.pdf"]
     assert "cannot be written" in capsys.readouterr().err
 
 

@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from scan_lightning.report.overlay import Explained, attention_figure, save_figure
+from scan_lightning.report.figure_files import save_figure
+from scan_lightning.report.overlay import Explained, attention_figure
 
 LONG = ["a", "man", "in", "an", "internationalisation-t-shirt", "juggles", ",", "unsuccessfully", "$5", "."]
 

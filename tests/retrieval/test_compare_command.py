@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 from retrieval.test_compare import queries
 from retrieval.test_statistics import random_ranks
 from scan_lightning.cli import main
+from scan_lightning.report import comparison
 from scan_lightning.retrieval.queries import FILE, Queries, pack_queries
 
 
@@ -79,9 +81,38 @@ def test_faults_end_with_status_2(
 ) -> None:
     (tmp_path / "file").write_text("")
     for words, message in (
-        ([str(tmp_path), str(runs[0])], "ranks.npz: there is no such file"),
+        ([str(tmp_path), str(runs[0])], f"{tmp_path}: there is no ranks.npz in it; expected the folder of"),
+        (
+            [str(runs[0]), str(tmp_path / "gone")],
+            f"{tmp_path / 'gone'}: there is no such folder or file; expected the folder of",
+        ),
+        (
+            [str(runs[0]), str(tmp_path / "file")],
+            f"{tmp_path / 'file'}: is damaged or no ranks.npz; evaluate",
+        ),
         ([*map(str, runs), "--queries", "0"], "--queries is 0"),
         ([*map(str, runs), "--out", str(tmp_path / "file")], "--out"),
     ):
         assert main(["compare", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_keeps_what_was_there(
+    runs: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["compare", *map(str, runs), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def full(path: Path, *_: object) -> None:
+        path.write_text("the first half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(comparison, "draw", full)
+    capsys.readouterr()
+    assert main(words) == 2
+    assert f"{tmp_path / 'out' / 'compare.png'}: cannot be written: no space left" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

@@ -30,9 +30,11 @@ def run(args: argparse.Namespace) -> int:
     """Draw, write a PDF and a PNG, say where."""
     from scan_lightning.data.store import Store
     from scan_lightning.model.checkpoint import load
+    from scan_lightning.places import require_folder
     from scan_lightning.report.attention import draw_attention, file_stem
-    from scan_lightning.report.overlay import save_figure
+    from scan_lightning.report.figure_files import save_figure
 
+    require_folder(args.out, "--out")
     model, store = load(args.checkpoint), Store(args.data)
     image = store.find_image(args.image)
     figure = draw_attention(model, store, image, args.sentence, images_dir=args.images)

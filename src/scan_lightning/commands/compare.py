@@ -26,20 +26,18 @@ def run(args: argparse.Namespace) -> int:
     """Compare, print the tables, write the files."""
     from rich.console import Console
 
+    from scan_lightning.places import require_folder
     from scan_lightning.report.comparison import changes_table, counts_line, figures_table, write_comparison
     from scan_lightning.retrieval.compare import compare
     from scan_lightning.retrieval.queries import read_queries
 
     if args.queries < 1:
         raise ScanError(f"--queries is {args.queries}, expected at least 1")
-    comparison = compare(read_queries(args.run_a), read_queries(args.run_b))
     a, b = _names(args.run_a, args.run_b)
     folder = args.out or Path("outputs") / "compare" / f"{a}-{b}".replace("/", "_")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = write_comparison(folder, a, b, comparison, args.queries)
-    except OSError as error:
-        raise ScanError(f"--out: {folder} cannot be written to ({error.strerror}); choose another") from error
+    require_folder(folder, "--out")
+    comparison = compare(read_queries(args.run_a), read_queries(args.run_b))
+    paths = write_comparison(folder, a, b, comparison, args.queries)
     console = Console(highlight=False)
     console.print(figures_table(a, b, comparison))
     for direction in ("i2t", "t2i"):

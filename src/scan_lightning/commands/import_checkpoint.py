@@ -25,8 +25,10 @@ def run(args: argparse.Namespace) -> int:
 
     from scan_lightning.model.checkpoint import load
     from scan_lightning.model.released import read_released
+    from scan_lightning.places import require_file
     from scan_lightning.training.files import write_whole
 
+    require_file(args.out, "--out")
     released = read_released(args.checkpoint, args.vocab)
     if args.out.exists() and args.out.samefile(args.checkpoint):
         raise ScanError(f"--out: {args.out} is the released file itself; give another name")

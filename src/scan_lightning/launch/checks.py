@@ -21,6 +21,7 @@ from scan_lightning.choices import (
     Strategy,
 )
 from scan_lightning.config import EnsembleConfig, EvaluateConfig, TrainConfig
+from scan_lightning.places import folder_fault
 from scan_lightning.settings import MISSING
 from scan_lightning.validate import Fault, leaf_keys
 
@@ -129,15 +130,9 @@ def missing_files(values: Mapping[str, Any]) -> Iterator[Fault]:
 
 def unwritable(folder: Path) -> Iterator[Fault]:
     """The fault of a run's folder that could not be made or written to; nothing is created."""
-    nearest = folder.absolute()
-    while not os.path.lexists(nearest):
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        yield Fault("run_dir", f"{nearest} is not a folder", "choose another run_dir")
-    elif not os.access(nearest, os.W_OK | os.X_OK):
-        yield Fault(
-            "run_dir", f"{nearest} cannot be written to", "choose another run_dir, or change its permissions"
-        )
+    fault = folder_fault(folder)
+    if fault is not None:
+        yield Fault("run_dir", fault, "choose another run_dir, or change its permissions")
 
 
 def launching(

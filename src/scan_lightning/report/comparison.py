@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from scan_lightning.data.atomic import atomic_file, writing
 from scan_lightning.retrieval.compare import Change, Comparison
 from scan_lightning.retrieval.statistics import FIGURES, LEVEL
 
@@ -64,11 +66,14 @@ def write_comparison(folder: Path, a: str, b: str, comparison: Comparison, count
     """Write compare.json and compare.csv (figures), queries.csv (every query), compare.png; return them.
 
     Args:
-        folder: there already.
+        folder: made when it is not there.
         a: what the first run is called.
         b: what the second run is called.
         comparison: of the two.
         count: how many queries the picture and the JSON show.
+
+    Raises:
+        ScanError: a file cannot be written.
     """
     paths = [folder / name for name in ("compare.json", "compare.csv", "queries.csv", "compare.png")]
     moved = {
@@ -83,10 +88,16 @@ def write_comparison(folder: Path, a: str, b: str, comparison: Comparison, count
         "queries": moved,
         "changed_most": [asdict(change) for change in _changed(comparison, count)],
     }
-    paths[0].write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    _write_csv(paths[1], _rows(comparison))
-    _write_csv(paths[2], [asdict(change) for change in comparison.changes])
-    draw(paths[3], a, b, comparison, count)
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    writers: list[Callable[[Path], object]] = [
+        lambda path: path.write_text(text, encoding="utf-8"),
+        lambda path: _write_csv(path, _rows(comparison)),
+        lambda path: _write_csv(path, [asdict(change) for change in comparison.changes]),
+        lambda path: draw(path, a, b, comparison, count),
+    ]
+    for path, write in zip(paths, writers, strict=True):
+        with atomic_file(path, overwrite=True) as partial, writing(path):
+            write(partial)
     return paths
 
 
@@ -102,7 +113,7 @@ def draw(path: Path, a: str, b: str, comparison: Comparison, count: int) -> None
     _draw_differences(above, comparison)
     _draw_changes(below, changes)
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, format="png", dpi=150)
 
 
 def _draw_differences(axes: Axes, comparison: Comparison) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from scan_lightning.data.store import Store
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.report.attention import draw_attention
-from scan_lightning.report.overlay import save_figure
+from scan_lightning.report.figure_files import save_figure
 from scan_lightning.report.sheets import Found, retrieval_sheet
 from scan_lightning.retrieval.queries import Queries
 

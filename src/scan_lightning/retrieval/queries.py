@@ -72,19 +72,19 @@ def read_queries(run: str | Path) -> Queries:
         ScanError: there is none, or it is damaged.
     """
     path = Path(run)
+    expected = f"expected the folder of a `scan-lightning evaluate` or `ensemble`, or the {FILE} in it"
+    if not path.exists():
+        raise ScanError(f"{path}: there is no such folder or file; {expected}")
     if path.is_dir():
         path = path / FILE
-    if not path.exists():
-        raise ScanError(
-            f"{path}: there is no such file. Every query's ranks are written by `scan-lightning evaluate` "
-            "and `ensemble`; give the folder of such a run."
-        )
+        if not path.exists():
+            raise ScanError(f"{path.parent}: there is no {FILE} in it; {expected}")
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
         return _queries(path, found)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise ScanError(f"{path}: is damaged or no ranks.npz ({error}); evaluate the run again") from error
+        raise ScanError(f"{path}: is damaged or no {FILE}; evaluate the run again") from error
 
 
 def _queries(path: Path, found: dict[str, npt.NDArray[Any]]) -> Queries:
