@@ -51,8 +51,10 @@ def test_files_that_are_missing_are_named(tmp_path: Path) -> None:
     generate(table, tmp_path)
     (tmp_path / "testall_ims.npy").unlink()
     (tmp_path / "dev_caps.txt").unlink()
-    with pytest.raises(ScanError, match=r"lacks dev_caps\.txt, testall_ims\.npy\."):
+    (tmp_path / "train_ims.npy").write_bytes(b"no array")
+    with pytest.raises(ScanError, match=r"lacks dev_caps\.txt, testall_ims\.npy\.\n") as raised:
         find_data(table, tmp_path)
+    assert "\n  faulty  train_ims.npy: is not an .npy file" in str(raised.value)
 
 
 def test_the_folder_may_be_the_one_around_it(tmp_path: Path) -> None:
@@ -72,17 +74,28 @@ def test_every_wrong_file_is_listed_with_the_expected_number(tmp_path: Path) -> 
     np.save(tmp_path / "test_ims.npy", np.load(tmp_path / "test_ims.npy")[..., :-1])
     captions = (tmp_path / "test_caps.txt").read_text().splitlines()
     (tmp_path / "test_caps.txt").write_text("\n".join(captions[:-2]) + "\n")
+    (tmp_path / "dev_caps.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(ScanError) as raised:
         find_data(table, tmp_path)
     lines = str(raised.value).splitlines()[1:]
     assert [line.split(":")[0].strip() for line in lines] == [
         "train_ims.npy",
         "dev_ims.npy",
+        "dev_caps.txt",
         "test_ims.npy",
         "test_caps.txt",
     ]
+    assert str(raised.value).startswith(f"{table.title}: 5 faults in the files of {tmp_path}\n")
     for line, part in zip(
-        lines, ("99 images; expected 100", "cut short", "(images, regions, 48)", "expected 125"), strict=True
+        lines,
+        (
+            "99 images; expected 100",
+            "cut short",
+            "line 1 is not UTF-8",
+            "(images, regions, 48)",
+            "expected 125",
+        ),
+        strict=True,
     ):
         assert part in line
 
@@ -99,6 +112,10 @@ def test_the_older_form_with_each_image_five_times_is_accepted(tmp_path: Path) -
 def test_where_no_numbers_are_published_any_number_of_images_will_do(tmp_path: Path) -> None:
     generate(shrink(TABLES["flickr8k"]), tmp_path)
     assert find_data(TABLES["flickr8k"], tmp_path) == tmp_path
+    captions = (tmp_path / "dev_caps.txt").read_text().splitlines(keepends=True)
+    (tmp_path / "dev_caps.txt").write_text("".join(captions[:-1]))
+    with pytest.raises(ScanError, match=r"dev_caps\.txt: has \d+ captions for the \d+ images"):
+        find_data(TABLES["flickr8k"], tmp_path)
     published = replace(TABLES["flickr8k"], needs=TABLES["flickr30k"].needs)
     with pytest.raises(ScanError, match="29,000"):
         find_data(published, tmp_path)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scan_lightning.data.layouts.lines import count_lines
-from scan_lightning.data.layouts.npy import read_npy_header
+from scan_lightning.data.layouts.fault import FileError, collect
+from scan_lightning.data.layouts.npy import read_npy_header, require_whole
+from scan_lightning.data.layouts.scan_files import SplitFiles
 from scan_lightning.errors import ScanError
 from scan_lightning.reproduce.tables import CAPTIONS_EACH, Table
+
+UNREAD = ("damaged", "unreadable")  # states of a text file whose lines could not be counted
 
 
 def find_data(table: Table, given: Path | None) -> Path:
@@ -28,14 +32,17 @@ def find_data(table: Table, given: Path | None) -> Path:
     if not folder.is_dir():
         raise _missing(table, f"there is no folder {given}", given)
     absent = [name for name in _files(table) if not (folder / name).exists()]
+    faults = [
+        fault
+        for split, images in table.needs.splits.items()
+        for fault in _faults(SplitFiles(folder, split), images, table.needs.width)
+    ]
     if absent:
-        raise _missing(table, f"{folder} lacks {', '.join(absent)}", given)
-    faults = [fault for split in table.needs.splits for fault in _faults(table, folder, split)]
+        raise _missing(table, f"{folder} lacks {', '.join(absent)}", given, faults)
     if faults:
+        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
         lines = "\n".join(f"  {fault}" for fault in faults)
-        raise ScanError(
-            f"{table.title}: {len(faults)} of the files in {folder} are not what they should be\n{lines}"
-        )
+        raise ScanError(f"{table.title}: {count} in the files of {folder}\n{lines}")
     return folder
 
 
@@ -43,10 +50,11 @@ def _files(table: Table) -> list[str]:
     return [f"{split}_{ending}" for split in table.needs.splits for ending in ("ims.npy", "caps.txt")]
 
 
-def _missing(table: Table, what: str, given: Path) -> ScanError:
+def _missing(table: Table, what: str, given: Path, faults: Sequence[str] = ()) -> ScanError:
     needs = table.needs
+    others = "".join(f"  faulty  {fault}\n" for fault in faults)
     return ScanError(
-        f"{table.title}: {what}.\n"
+        f"{table.title}: {what}.\n{others}"
         f"  needed  {', '.join(_files(table))}\n"
         f"  from    {needs.source}\n"
         f"  size    {needs.size}\n"
@@ -55,28 +63,27 @@ def _missing(table: Table, what: str, given: Path) -> ScanError:
     )
 
 
-def _faults(table: Table, folder: Path, split: str) -> list[str]:
-    """What is wrong with a split's two files; one line each."""
-    faults = []
-    features, captions = folder / f"{split}_ims.npy", folder / f"{split}_caps.txt"
-    expected, width = table.needs.splits[split], table.needs.width
-    header = read_npy_header(features)
-    if header.file_bytes < header.expected_bytes:
-        faults.append(
-            f"{features.name}: cut short, {header.file_bytes:,} of {header.expected_bytes:,} bytes: "
-            "copy or download it again"
-        )
-    if len(header.shape) != 3 or (width is not None and header.shape[2] != width):
-        faults.append(
-            f"{features.name}: has shape {header.shape}; expected (images, regions, {width or 'width'})"
-        )
-    rows, lines = header.shape[0] if header.shape else 0, count_lines(captions).count
-    if expected is not None:
-        if rows not in (
-            expected,
-            expected * CAPTIONS_EACH,
-        ):  # the older form repeats each image five times
-            faults.append(f"{features.name}: holds {rows:,} images; expected {expected:,}")
-        if lines != expected * CAPTIONS_EACH:
-            faults.append(f"{captions.name}: {lines:,} captions; expected {expected * CAPTIONS_EACH:,}")
-    return faults
+def _faults(files: SplitFiles, expected: int | None, width: int | None) -> list[str]:
+    """What is wrong with those of a split's files that are there; one line each."""
+    if expected is None:
+        return _lines(fault for fault in files.faults if fault.state != "missing")
+    faults: list[FileError] = []
+    features, captions = files.file("ims.npy"), files.file("caps.txt")
+    header = collect(faults, lambda: read_npy_header(features)) if features.exists() else None
+    if header is not None:
+        collect(faults, lambda: require_whole(features, header))
+        shape = f"(images, regions, {width or 'width'})"
+        if len(header.shape) != 3 or (width is not None and header.shape[2] != width):
+            faults.append(FileError(features, "wrong shape", f"has shape {header.shape}; expected {shape}"))
+        rows = header.shape[0] if header.shape else 0
+        if rows not in (expected, expected * CAPTIONS_EACH):  # the older form has each image five times
+            faults.append(FileError(features, "wrong shape", f"holds {rows:,} images; expected {expected:,}"))
+    faults += [fault for fault in files.faults if fault.path == captions and fault.state in UNREAD]
+    count = expected * CAPTIONS_EACH
+    if files.lines is not None and files.lines.count != count:
+        faults.append(FileError(captions, "truncated", f"{files.lines.count:,} captions; expected {count:,}"))
+    return _lines(faults)
+
+
+def _lines(faults: Iterable[FileError]) -> list[str]:
+    return [f"{fault.path.name}: {fault.detail}" for fault in faults]
