@@ -261,6 +261,17 @@ def test_an_existing_store_is_kept_without_overwrite(root: Path) -> None:
     assert build(root, "--overwrite").splits == {"val": 3}
 
 
+def test_a_split_of_another_name_is_not_left_out_in_silence(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_release(root, {"train": 2, "val": 2})
+    assert build(root).splits == {"train": 2}
+    note = "val_ims.npy is left out: the splits are train, dev, test, testall"
+    assert f"note: {note}" in capsys.readouterr().out
+    assert run_data("check", "--layout", "scan-release", root) == 0
+    assert f"note         {note}" in capsys.readouterr().out
+
+
 def test_the_first_of_several_faults_says_how_to_see_them_all(root: Path) -> None:
     write_release(root, {"train": 4, "dev": 2, "test": 2})
     (root / "dev_caps.txt").unlink()

@@ -14,7 +14,7 @@ from scan_lightning.data.layouts.fault import FileError, Finding, reading
 from scan_lightning.data.layouts.scan_content import content_bytes, content_faults
 from scan_lightning.data.layouts.scan_files import SplitFiles, between_splits
 from scan_lightning.data.layouts.scan_published import PUBLISHED, Published, recognise
-from scan_lightning.data.layouts.scan_release import ORIGIN, find_splits
+from scan_lightning.data.layouts.scan_release import ORIGIN, find_splits, strangers
 from scan_lightning.data.progress import progress as show_progress
 
 ENDINGS = ("ims.npy", "caps.txt", "boxes.npy", "ids.txt")
@@ -88,7 +88,9 @@ def _own(folder: Path, names: list[str], progress: bool) -> Report:
     inside += between_splits([split for split in stored if not split.faults])
     findings = [finding for split in splits for finding in _findings(split, [*split.faults, *inside])]
     title = "your own data in the released layout (neither of the two published data sets)"
-    return Report(title, tuple(findings), tuple(notes), "Mend these files or make them again.")
+    return Report(
+        title, tuple(findings), (*strangers(folder), *notes), "Mend these files or make them again."
+    )
 
 
 def _content(splits: list[SplitFiles], progress: bool) -> tuple[list[FileError], list[str]]:

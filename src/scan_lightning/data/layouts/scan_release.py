@@ -33,7 +33,7 @@ def open_scan_release(root: Path) -> Source:
         ScanError: no folder, no split, half a split, or a file that cannot be what it should be.
     """
     names = find_splits(root)
-    notes: list[str] = []
+    notes = strangers(root)
     if {"test", "testall"} <= set(names):
         names.remove("test")
         notes.append("test_ims.npy is left out: testall_ims.npy replaces it, they overlap.")
@@ -80,6 +80,16 @@ def find_splits(root: Path) -> list[str]:
             f"{hint} Where the data that SCAN's authors released is: {ORIGIN}"
         )
     return names
+
+
+def strangers(root: Path) -> list[str]:
+    """A note for each features file in a folder that belongs to no split."""
+    names = sorted(path.name for path in root.glob("*_ims.npy"))
+    return [
+        f"{name} is left out: the splits are {', '.join(STORE_SPLIT)}; rename its files to use it."
+        for name in names
+        if name.removesuffix("_ims.npy") not in STORE_SPLIT
+    ]
 
 
 def _first(root: Path, faults: list[FileError]) -> FileError:
