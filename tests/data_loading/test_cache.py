@@ -13,6 +13,7 @@ from scan_lightning.choices import Cache
 from scan_lightning.cli import main
 from scan_lightning.data import cache as cache_module
 from scan_lightning.data.batches import PairBatch
+from scan_lightning.data.buffers import Buffers
 from scan_lightning.data.cache import MemoryRegions, available_memory
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.data.store import Store
@@ -173,7 +174,7 @@ def test_the_memory_said_to_be_available_is_what_the_system_says() -> None:
 def test_an_empty_share_of_a_batch(store_path: Path) -> None:
     data = PairData(store_path, cache=Cache.device)
     images, _ = data._split("train")
-    empty = images.__getitems__([])
+    empty = images.read([], Buffers())
     regions = data._on_device["train"].read(empty.regions)
     assert regions.shape == (0, 1, data.feature_dim)
     assert np.array_equal(empty.counts, np.zeros(0))

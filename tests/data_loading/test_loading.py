@@ -11,6 +11,7 @@ import torch
 from loading_records import records
 
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
+from scan_lightning.data.buffers import Buffers
 from scan_lightning.data.captions import CaptionTokens
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.data.loading import BlockLoader, Images
@@ -108,7 +109,7 @@ def test_blocks_are_cut_by_index_and_taken_in_turn(store: Store, world: int) -> 
     batches = [iter(part) for part in parts]
     for number, items in enumerate(parts[0].blocks):
         batch = next(batches[number % world])
-        expected = images.__getitems__(list(items))
+        expected = images.read(list(items), Buffers())
         assert torch.equal(batch.regions, expected.regions)
 
 

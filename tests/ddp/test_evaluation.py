@@ -15,6 +15,7 @@ import torch
 from runs import folder, rows, start
 
 from scan_lightning.config import EvaluateConfig, TrainConfig
+from scan_lightning.data.buffers import Memory
 from scan_lightning.data.loading import Captions, Images
 from scan_lightning.training.evaluate import evaluate
 from scan_lightning.validate import build
@@ -66,7 +67,7 @@ def test_figures_are_the_same_bits(
 ) -> None:
     alone = evaluated(trained, tmp_path / "alone", 1, split)
     for kind in (Images, Captions):
-        monkeypatch.setattr(kind, "__getitems__", noting(kind, tmp_path / kind.__name__))
+        monkeypatch.setattr(kind, "read", noting(kind, tmp_path / kind.__name__))
     several = evaluated(trained, tmp_path / "several", devices, split)
     assert_same_files(alone, several)
     images = {"val": 300, "test": 12}[split]
@@ -75,15 +76,15 @@ def test_figures_are_the_same_bits(
         assert sorted(read) == list(range(count))  # none left out, none twice
 
 
-def noting(kind: type[Any], path: Path) -> Callable[[Any, list[int]], Any]:
-    original = kind.__getitems__
+def noting(kind: type[Any], path: Path) -> Callable[[Any, list[int], Memory], Any]:
+    original = kind.read
 
-    def getitems(self: Any, positions: list[int]) -> Any:
+    def read(self: Any, positions: list[int], memory: Memory) -> Any:
         with path.open("a") as file:
             file.write("".join(f"{position}\n" for position in positions))
-        return original(self, positions)
+        return original(self, positions, memory)
 
-    return getitems
+    return read
 
 
 def test_validation_in_training_is_that_of_one_process(configure: Configure, tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ import torch.distributed as dist
 from runs import checkpoint, rows, start
 
 from scan_lightning.config import TrainConfig
+from scan_lightning.data.buffers import Memory
 from scan_lightning.data.loading import Pairs
 from scan_lightning.data.order import BatchOrder
 
 Configure = Callable[..., TrainConfig]
 STEPS = 6
-RECORD = Pairs.__getitems__
+RECORD = Pairs.read
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +75,7 @@ def test_a_run_goes_on_with_another_number_of_processes(
     first: int,
     then: int,
 ) -> None:
-    monkeypatch.setattr(Pairs, "__getitems__", noting(tmp_path))
+    monkeypatch.setattr(Pairs, "read", noting(tmp_path))
     run, loss = tmp_path / "run", {"warmup_steps": 2}
     start(configure(run, first, loss=loss, trainer={"max_steps": 4}))
     start(configure(run, then, loss=loss, resume="auto"))
@@ -83,16 +84,16 @@ def test_a_run_goes_on_with_another_number_of_processes(
     assert pairs_read(tmp_path, first)[:4] + pairs_read(tmp_path, then)[-2:] == pairs_in_order()
 
 
-def noting(folder: Path) -> Callable[[Pairs, list[int]], Any]:
+def noting(folder: Path) -> Callable[[Pairs, list[int], Memory], Any]:
     """Reads pairs and notes which, a file for each process and number of processes."""
 
-    def getitems(self: Pairs, positions: list[int]) -> Any:
+    def read(self: Pairs, positions: list[int], memory: Memory) -> Any:
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         with (folder / f"{world}-{rank}").open("a") as file:
             print(json.dumps(positions), file=file)
-        return RECORD(self, positions)
+        return RECORD(self, positions, memory)
 
-    return getitems
+    return read
 
 
 def pairs_read(folder: Path, world: int) -> list[list[int]]:

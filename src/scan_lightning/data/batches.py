@@ -5,30 +5,36 @@ Shapes: n items, k regions at most, t tokens at most, F feature width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
-class _Tensors:
-    """Moves every field at once; torch's and Lightning's loaders look for these two methods."""
+class Tensors:
+    """Changes every field at once."""
+
+    def map(self, change: Callable[[Any], Any]) -> Self:
+        """Return the same with each tensor changed, those of its parts too."""
+        parts = vars(self).items()
+        return type(self)(
+            **{name: part.map(change) if isinstance(part, Tensors) else change(part) for name, part in parts}
+        )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """Return the same on another device."""
-        return type(self)(
-            **{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
-        )
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
         """Return the same in page-locked memory, from where a GPU copies without waiting."""
-        return type(self)(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+        return self.map(Tensor.pin_memory)
 
 
 @dataclass(frozen=True)
-class ImageBatch(_Tensors):
+class ImageBatch(Tensors):
     """Region features.
 
     Attributes:
@@ -45,7 +51,7 @@ class ImageBatch(_Tensors):
 
 
 @dataclass(frozen=True)
-class CaptionBatch(_Tensors):
+class CaptionBatch(Tensors):
     """Captions as token ids, with their start and end.
 
     Attributes:
@@ -63,7 +69,7 @@ class CaptionBatch(_Tensors):
 
 
 @dataclass(frozen=True)
-class PairBatch(_Tensors):
+class PairBatch(Tensors):
     """Row i of `images` and row i of `captions` belong together."""
 
     images: ImageBatch

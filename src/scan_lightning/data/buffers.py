@@ -12,13 +12,20 @@ import math
 import mmap
 import sys
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 KEPT = 3  # the batch in use, the one being filled, and one more for a reader that looks ahead
 HUGE_PAGE = 2 << 20
-_FREE = 2  # references to a buffer that nobody holds: its tuple's, and getrefcount's own argument
+FREE = 2  # references to a buffer that nobody holds: its container's, and getrefcount's own argument
+
+
+class Memory(Protocol):
+    """Where the memory of a large array comes from."""
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """An array of any content."""
 
 
 class Buffers:
@@ -43,7 +50,7 @@ class Buffers:
             held = []
             for buffer in self._buffers:
                 # A view of a view has the buffer itself as its base, so its references count all users.
-                if sys.getrefcount(buffer[0]) != _FREE:
+                if sys.getrefcount(buffer[0]) != FREE:
                     held.append(buffer)
                 elif buffer[0].nbytes - buffer[1] >= needed:
                     return _part(buffer, needed, shape, dtype)

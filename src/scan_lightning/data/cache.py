@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from scan_lightning.choices import Cache
-from scan_lightning.data.buffers import Buffers
+from scan_lightning.data.buffers import Memory
 from scan_lightning.data.gather import equal_count, gather, offsets_of
 from scan_lightning.data.progress import progress
 from scan_lightning.data.store import Store
@@ -48,12 +48,12 @@ class MemoryRegions:
         size = _bytes(store, self.offsets)
         flat = np.frombuffer(mmap.mmap(-1, size), dtype=store.feature_dtype)  # shared when forked
         self.table = flat.reshape(-1, store.feature_dim)
-        self._each, self._buffers = equal_count(self.offsets), Buffers()
+        self._each = equal_count(self.offsets)
         _load(store, rows, self.offsets, self.table, split, shown)
 
-    def read(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, positions: np.ndarray, memory: Memory) -> tuple[np.ndarray, np.ndarray]:
         """Regions (n, k_max, D) of images of the split by position, zero past each count, and the counts."""
-        return gather(self.table, self.offsets, self._each, positions, self._buffers)
+        return gather(self.table, self.offsets, self._each, positions, memory)
 
 
 class DeviceRegions:

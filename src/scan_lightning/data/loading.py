@@ -1,43 +1,30 @@
 """From the store to padded batches: one sorted read a batch, in as many processes as asked for.
 
-Neither loader here is a torch DataLoader to the outside, each holds one: what Lightning would change in a
-DataLoader (samplers, epochs) is decided by `order.py` alone.
+Neither loader here is a torch DataLoader to the outside: what Lightning would change in one (samplers,
+epochs) is decided by `order.py` alone.
 """
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset
 
-from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
+from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch, Tensors
+from scan_lightning.data.buffers import Memory
 from scan_lightning.data.cache import MemoryRegions, region_index
 from scan_lightning.data.captions import CaptionTokens
 from scan_lightning.data.gather import offsets_of
 from scan_lightning.data.order import BatchOrder
+from scan_lightning.data.reading import Batches, Items
 from scan_lightning.data.store import Store
-from scan_lightning.errors import ScanError
 
 Rows = npt.NDArray[np.int64]
-Batch = TypeVar("Batch")
-
-
-class Items(Dataset[Batch]):
-    """What is loaded a batch at a time, by position."""
-
-    counts: Rows  # (n,) regions or tokens of each item
-
-    def __len__(self) -> int:
-        return len(self.counts)
-
-    def __getitems__(self, positions: list[int]) -> Batch:
-        raise NotImplementedError
+Batch = TypeVar("Batch", bound=Tensors)
+INTEGER = 8  # bytes of a count, a token or a row
 
 
 class Images(Items[ImageBatch]):
@@ -57,8 +44,15 @@ class Images(Items[ImageBatch]):
         offsets = store.region_offsets
         self.counts = offsets[rows + 1] - offsets[rows]
         self._offsets = offsets_of(self.counts)
+        self._bytes = INTEGER if placed else store.feature_dim * store.feature_dtype.itemsize  # of a region
 
-    def __getitems__(self, positions: list[int]) -> ImageBatch:
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest image and its count."""
+        return int(self.counts.max(initial=1)) * self._bytes + INTEGER
+
+    def read(self, positions: list[int], memory: Memory) -> ImageBatch:
+        """Read a batch."""
         if self.placed:
             index, counts = region_index(self._offsets, np.asarray(positions, np.int64))
             return ImageBatch(torch.from_numpy(index), torch.from_numpy(counts))
@@ -67,9 +61,9 @@ class Images(Items[ImageBatch]):
             empty = torch.zeros(0, 1, self.store.feature_dim, dtype=dtype)
             return ImageBatch(empty, torch.zeros(0, dtype=torch.int64))
         if self.held is not None:
-            regions, counts = self.held.read(np.asarray(positions, np.int64))
+            regions, counts = self.held.read(np.asarray(positions, np.int64), memory)
         else:
-            regions, counts = self.store.read_regions(self.rows[positions])
+            regions, counts = self.store.read_regions(self.rows[positions], memory)
         return ImageBatch(torch.from_numpy(regions), torch.from_numpy(counts))
 
 
@@ -85,7 +79,13 @@ class Captions(Items[CaptionBatch]):
         self.tokens, self.images = tokens, images
         self.counts = tokens.counts
 
-    def __getitems__(self, positions: list[int]) -> CaptionBatch:
+    @property
+    def largest(self) -> int:
+        """Bytes of the longest caption, its count and its image."""
+        return (int(self.counts.max(initial=1)) + 2) * INTEGER
+
+    def read(self, positions: list[int], memory: Memory) -> CaptionBatch:
+        """Read a batch; captions are small and need no memory from elsewhere."""
         index = np.asarray(positions, np.int64)
         return CaptionBatch(*self.tokens.padded(index), torch.from_numpy(self.images[index]))
 
@@ -97,9 +97,15 @@ class Pairs(Items[PairBatch]):
         self.images, self.captions = images, captions
         self.counts = captions.counts
 
-    def __getitems__(self, positions: list[int]) -> PairBatch:
-        captions = self.captions.__getitems__(positions)
-        return PairBatch(self.images.__getitems__(captions.images.tolist()), captions)
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest image and the longest caption."""
+        return self.images.largest + self.captions.largest
+
+    def read(self, positions: list[int], memory: Memory) -> PairBatch:
+        """Read a batch."""
+        captions = self.captions.read(positions, memory)
+        return PairBatch(self.images.read(captions.images.tolist(), memory), captions)
 
 
 class TrainLoader:
@@ -118,7 +124,7 @@ class TrainLoader:
     def __init__(self, pairs: Pairs, order: BatchOrder, *, workers: int = 0, pin: bool = False) -> None:
         self.step = 0
         self._order = order
-        self._loader = _loader(pairs, order, workers, pin)
+        self._batches = Batches(pairs, order, order.largest, workers, pin)
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -126,7 +132,7 @@ class TrainLoader:
 
     def __iter__(self) -> Iterator[PairBatch]:
         self._order.step = self.step
-        for batch in _batches(self._loader):
+        for batch in self._batches:
             self.step += 1
             yield batch
 
@@ -168,54 +174,11 @@ class BlockLoader(Generic[Batch]):
         self.blocks = [range(start, min(start + block, size)) for start in range(0, size, block)]
         # Without a block of its own a process gets an empty one: Lightning refuses a loader of no batches.
         self.mine = self.blocks[rank::world] or [range(0)]
-        self._loader = _loader(dataset, [list(items) for items in self.mine], workers, pin)
+        self._batches = Batches(dataset, [list(part) for part in self.mine], block, workers, pin)
 
     def __len__(self) -> int:
         """Blocks of this process."""
         return len(self.mine)
 
     def __iter__(self) -> Iterator[Batch]:
-        return _batches(self._loader)
-
-
-def _loader(dataset: Dataset[Batch], batches: Any, workers: int, pin: bool) -> DataLoader[Batch]:
-    return DataLoader(
-        _Faultless(dataset),
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_as_is,
-        pin_memory=pin,
-        persistent_workers=workers > 0,
-        worker_init_fn=_quiet_worker,
-        # Forked workers share what the dataset holds; elsewhere forking is unsafe or there is none.
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-    )
-
-
-class _Faultless(Dataset[Any]):
-    """Hands over the user's fault instead of raising it: torch would bury it below a worker's traceback."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __getitems__(self, positions: list[int]) -> Any:
-        try:
-            return self.dataset.__getitems__(positions)
-        except ScanError as error:
-            return error
-
-
-def _batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
-    for batch in loader:
-        if isinstance(batch, ScanError):
-            raise batch
-        yield batch
-
-
-def _as_is(batch: Batch) -> Batch:
-    return batch
-
-
-def _quiet_worker(_: int) -> None:
-    # Ctrl-C reaches the whole process group; a worker that ends by itself would turn it into an error.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return iter(self._batches)

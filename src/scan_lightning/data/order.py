@@ -53,6 +53,11 @@ class BatchOrder:
         self.rank, self.world = rank, world
         self.step = 0
 
+    @property
+    def largest(self) -> int:
+        """Pairs of this rank's batch at most."""
+        return -(-self.batch_size // self.world)
+
     def __len__(self) -> int:
         """Batches of a whole epoch."""
         return -(-self.size // self.batch_size)

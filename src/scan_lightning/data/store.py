@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from scan_lightning.data.buffers import Buffers
+from scan_lightning.data.buffers import Buffers, Memory
 from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES
 from scan_lightning.data.gather import equal_count, gather
 from scan_lightning.data.header import READ_FAULTS, Header, first_line, has, read_header
@@ -66,15 +66,18 @@ class Store:
         self._require(split)
         return np.flatnonzero(self._split_codes == SPLIT_CODES[split])
 
-    def read_regions(self, image_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read_regions(
+        self, image_rows: np.ndarray, memory: Memory | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Features of images, padded to the largest of them.
 
         Args:
             image_rows: (n,) rows in any order; one may come several times.
+            memory: where that of the features comes from; the store's own when None.
 
         Returns:
-            features (n, k_max, D) of the stored type, zero past each count; counts (n,) int64. Their memory
-            is used again once the array and all views and tensors of it are gone.
+            features (n, k_max, D) of the stored type, zero past each count; counts (n,) int64. Memory of the
+            store is used again once the array and all views and tensors of it are gone.
 
         Raises:
             ScanError: the file was written to since it was opened.
@@ -90,7 +93,7 @@ class Store:
             raise ScanError(
                 f"{self.path}: was cut short or overwritten while it was in use. Build or copy it again."
             )
-        return gather(features, self.region_offsets, self._regions_each, rows, self._buffers)
+        return gather(features, self.region_offsets, self._regions_each, rows, memory or self._buffers)
 
     def boxes(self, image_row: int) -> np.ndarray:
         """Boxes of one image, (k, 4) float32 x1 y1 x2 y2 in pixels, NaN when unknown."""
