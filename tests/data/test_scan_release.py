@@ -262,13 +262,13 @@ def test_an_existing_store_is_kept_without_overwrite(root: Path) -> None:
 
 
 def test_a_split_of_another_name_is_not_left_out_in_silence(
-    root: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_release(root, {"train": 2, "val": 2})
-    assert build(root).splits == {"train": 2}
+    write_release(tmp_path / "own", {"train": 2, "val": 2})
+    assert build(tmp_path / "own").splits == {"train": 2}
     note = "val_ims.npy is left out: the splits are train, dev, test, testall"
     assert f"note: {note}" in capsys.readouterr().out
-    assert run_data("check", "--layout", "scan-release", root) == 0
+    assert run_data("check", "--layout", "scan-release", tmp_path / "own") == 0
     assert f"note         {note}" in capsys.readouterr().out
 
 
