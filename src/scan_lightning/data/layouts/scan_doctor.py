@@ -63,7 +63,7 @@ def examine(root: Path, *, progress: bool = True) -> list[Report]:
 
 def _published(published: Published, folder: Path, progress: bool) -> Report:
     splits = [SplitFiles(folder, name) for name in published.images]
-    inside, notes = _content(splits, progress)
+    inside, notes = _content(folder, splits, progress)
     findings: list[Finding] = []
     for split in splits:
         # The published numbers say all there is to say about these two; how they fit each other follows.
@@ -82,21 +82,19 @@ def _published(published: Published, folder: Path, progress: bool) -> Report:
 
 def _own(folder: Path, names: list[str], progress: bool) -> Report:
     splits = [SplitFiles(folder, name) for name in names]
-    inside, notes = _content(splits, progress)
+    inside, notes = _content(folder, splits, progress)
     # A store takes testall in the place of test, which is a part of it: their ids are the same.
     stored = [split for split in splits if split.name != "test" or "testall" not in names]
     inside += between_splits([split for split in stored if not split.faults])
     findings = [finding for split in splits for finding in _findings(split, [*split.faults, *inside])]
     title = "your own data in the released layout (neither of the two published data sets)"
-    return Report(
-        title, tuple(findings), (*strangers(folder), *notes), "Mend these files or make them again."
-    )
+    return Report(title, tuple(findings), tuple(notes), "Mend these files or make them again.")
 
 
-def _content(splits: list[SplitFiles], progress: bool) -> tuple[list[FileError], list[str]]:
-    """Faults and notes of what is inside all splits' arrays."""
+def _content(folder: Path, splits: list[SplitFiles], progress: bool) -> tuple[list[FileError], list[str]]:
+    """Faults of what is inside all splits' arrays, and notes of all kinds."""
     faults: list[FileError] = []
-    notes = [note for split in splits for note in split.notes]
+    notes = [*strangers(folder), *(note for split in splits for note in split.notes)]
     total = sum(content_bytes(split) for split in splits)
     with show_progress("reading values", total, "bytes", shown=progress and total > 0) as advance:
         for split in splits:
