@@ -55,7 +55,7 @@ def test_ranks_come_back_from_their_file(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_ranks_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ScanError, match=r"no such file.*scan-lightning evaluate"):
+    with pytest.raises(ScanError, match=r"there is no ranks.npz in it; expected .*scan-lightning evaluate"):
         read_queries(tmp_path)
     whole = pack_queries(queries(random_ranks()))
     for content in (b"", b"words", whole[: len(whole) // 2]):
