@@ -28,6 +28,6 @@ def _by_onednn(left_NK: Tensor, columns: int) -> bool:
         left_NK.device.type == "cpu"
         and left_NK.dtype == torch.float32
         and left_NK.numel() * columns >= WORTH_A_COPY
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
     )
