@@ -1,10 +1,12 @@
 """Records that cannot be stored: one message, nothing under the final name."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from store_help import fault_of, leftovers, make_records, write
@@ -81,6 +83,28 @@ def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     assert Store(write(path, [GOOD], overwrite=True)).image_count == 1
     assert leftovers(tmp_path) == ["s.h5"]
+
+
+def other_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["features"] = np.zeros(3)
+
+
+@pytest.mark.parametrize("fill", [lambda path: path.write_text("a caption\n"), other_hdf5])
+def test_what_never_was_a_store_is_not_replaced_by_one(tmp_path: Path, fill: Callable[[Path], Any]) -> None:
+    path = tmp_path / "train_caps.txt"
+    fill(path)
+    before = path.read_bytes()
+    assert "is not a store" in fault_of(lambda: write(path, [GOOD], overwrite=True))
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_store_is_replaced(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.h5", make_records())
+    os.truncate(path, 3000)
+    assert Store(write(path, [GOOD], overwrite=True)).image_count == 1
+    path.write_bytes(b"")
+    assert Store(write(path, [GOOD], overwrite=True)).image_count == 1
 
 
 def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:

@@ -59,10 +59,12 @@ def _configure_build(commands: Subparsers) -> None:
 
 def _build(args: argparse.Namespace) -> int:
     from scan_lightning.data.atomic import refuse_existing
+    from scan_lightning.data.header import refuse_other_file
     from scan_lightning.data.layouts.registry import open_layout
     from scan_lightning.data.writer import write_store
 
     refuse_existing(args.out, args.overwrite)
+    refuse_other_file(args.out)
     source = open_layout(args.layout, args.root, args.captions)
     for note in source.notes:
         print(f"note: {note}")

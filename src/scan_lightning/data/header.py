@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 
 from scan_lightning.data.format import DATASETS, FEATURE_DTYPES, FORMAT, SPLIT_CODES, VERSION
+from scan_lightning.data.seal import begins_with_seal
 from scan_lightning.errors import ScanError
 
 READ_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py raises on damage
@@ -101,6 +103,20 @@ def read_header(path: Path) -> Header:
                 f"{path}: is damaged, its header cannot be read ({first_line(error)}). "
                 "`scan-lightning data check` says more; build it again."
             ) from error
+
+
+def refuse_other_file(target: Path) -> None:
+    """Refuse to write a store over a file that never was one, such as what it is made from.
+
+    Raises:
+        ScanError: the target exists, holds something, and is no store, not even a damaged one.
+    """
+    if not target.is_file() or not target.stat().st_size or begins_with_seal(target):
+        return
+    with contextlib.suppress(*READ_FAULTS), h5py.File(target, "r") as file:
+        if file.attrs.get("format") == FORMAT:
+            return
+    raise ScanError(f"{target}: is not a store, and only a store is replaced by one. Give another name.")
 
 
 def _open_hdf5(path: Path) -> h5py.File:

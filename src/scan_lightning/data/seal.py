@@ -35,6 +35,12 @@ def write_seal(path: Path, skip_start: int, skip_bytes: int) -> None:
         os.fsync(file.fileno())
 
 
+def begins_with_seal(path: Path) -> bool:
+    """Whether a file is a store that was finished once, whatever has become of the rest of it."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC.encode()
+
+
 def check_seal(path: Path) -> str | None:
     """What is wrong with a store's seal; None when every byte outside the feature array is as written."""
     with path.open("rb") as file:

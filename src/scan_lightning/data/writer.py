@@ -21,6 +21,7 @@ from scan_lightning.data.format import (
     split_dtype,
 )
 from scan_lightning.data.hdf5_file import new_file, reserve
+from scan_lightning.data.header import refuse_other_file
 from scan_lightning.data.progress import progress as show_progress
 from scan_lightning.data.region_writer import BlockWriter, FeatureCaster
 from scan_lightning.data.seal import write_seal
@@ -85,7 +86,7 @@ def write_store(
         dtype: `float16` or `float32`, how features are stored.
         tokenizer_name: Key of `text.TOKENIZERS`.
         progress: Show progress on stderr.
-        overwrite: Replace an existing file; False refuses.
+        overwrite: Replace an existing store; False refuses. Another file is never replaced.
 
     Raises:
         ScanError: a record is faulty, totals differ, or the file cannot be written.
@@ -93,6 +94,8 @@ def write_store(
     if dtype not in FEATURE_DTYPES:
         raise ScanError(f"dtype {dtype!r}: a store holds {' or '.join(FEATURE_DTYPES)}.")
     target = Path(path)
+    if overwrite:
+        refuse_other_file(target)
     needed = regions * (feature_dim * np.dtype(dtype).itemsize + 16)
     with atomic_file(target, overwrite=overwrite, needed_bytes=needed) as partial:
         with new_file(partial, target) as file:
