@@ -1,8 +1,8 @@
 """How fast random batches of region features come from a warm file, against the other ways to hold them.
 
 One process and loader workers; float16 and float32, 36 regions and 10 to 100. Competitors read the same rows
-in turn, so that the ratios stay right on a busy machine. Writes streaming.json and streaming.png and prints
-the table.
+in turn, so that the ratios stay right on a busy machine. With workers the store comes through the project's
+own loader, the others through torch's. Writes streaming.json and streaming.png and prints the table.
 
     python benchmarks/streaming.py             # some minutes, needs about 4 GB on the disk and in memory
     python benchmarks/streaming.py --quick     # seconds, tiny sizes: only shows that it works
@@ -23,13 +23,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from measuring import Measured, compare, machine, ratio
 from readers import Batch, CopyLoop, H5pyFancy, H5pySlices, Lmdb, NpyTake, StoreReader
+from scan_lightning.data.loading import BlockLoader, Images
 from scan_lightning.data.store import Store
 from scan_lightning.data.writer import ImageRecord, write_store
 
 DIM, BATCH = 2048, 128
 CASES = (("float16", (36, 36)), ("float32", (36, 36)), ("float16", (10, 100)))
-FULL = {"images": 3000, "batches": 12, "workers": [0, 1, 2], "dim": DIM}
-QUICK = {"images": 300, "batches": 3, "workers": [0, 1], "dim": 16}
+# A pass takes tens of milliseconds at least: shorter ones measure who else is on the machine.
+FULL = {"images": 3000, "batches": 60, "worker_batches": 24, "workers": [0, 1, 2], "dim": DIM}
+QUICK = {"images": 300, "batches": 3, "worker_batches": 3, "workers": [0, 1], "dim": 16}
 
 
 def main() -> None:
@@ -65,8 +67,9 @@ def main() -> None:
             readers = make_readers(folder, dtype, regions, sizes)
             for workers in sizes["workers"]:
                 clock = "wall" if workers else arguments.clock
-                measured = measure(readers, workers, sizes, arguments.rounds)
-                case = as_case(dtype, regions, workers, clock, measured, sizes["batches"] * BATCH)
+                rows = random_rows(sizes, workers)
+                measured = measure(readers, workers, rows, arguments.rounds)
+                case = as_case(dtype, regions, workers, clock, measured, rows.size)
                 report["cases"].append(case)
                 print(line(case), flush=True)
         finally:
@@ -135,10 +138,14 @@ class _Rows(Dataset[Batch]):
         return torch.from_numpy(features), torch.from_numpy(counts)
 
 
-def measure(readers: dict[str, Any], workers: int, sizes: dict[str, Any], rounds: int) -> dict[str, Measured]:
+def random_rows(sizes: dict[str, Any], workers: int) -> np.ndarray:
+    """(batches, BATCH) rows of images."""
+    batches = sizes["worker_batches" if workers else "batches"]
+    return np.random.default_rng(1).integers(0, sizes["images"], (batches, BATCH))
+
+
+def measure(readers: dict[str, Any], workers: int, batches: np.ndarray, rounds: int) -> dict[str, Measured]:
     """Time a pass over the same random batches with every reader."""
-    rng = np.random.default_rng(1)
-    batches = rng.integers(0, sizes["images"], (sizes["batches"], BATCH))
 
     def one_pass(reader: Any) -> Callable[[], None]:
         def read_all() -> None:
@@ -147,6 +154,9 @@ def measure(readers: dict[str, Any], workers: int, sizes: dict[str, Any], rounds
 
         if not workers:
             return read_all
+        if isinstance(reader, StoreReader):
+            ours = BlockLoader(Images(reader.store, batches.ravel()), BATCH, workers=workers)
+            return lambda: [None for _ in ours] and None
         loader = DataLoader(
             _Rows(reader),
             batch_sampler=batches.tolist(),
