@@ -1,23 +1,31 @@
 """Raw scores of chosen pairs and their gradient: the only two places where pairs meet the dimension D.
 
-On the CPU the words of all captions paired with an image are multiplied by its regions at once, without
-gathering a region or multiplying a padding word. Elsewhere a batched product of padded copies launches less.
+The words of all captions paired with an image are its *rows*. Images with about as many rows form a *tile*,
+a batched product: no region is copied for each pair, and little padding is multiplied.
 
-Shape legend: P pairs, R regions, W words, D dimension, N packed word rows of all pairs.
+Shape legend: P pairs, R regions, W words, D dimension, A all rows, G images of a tile, N rows of each of them
+when padded, X = G x N, M real rows among them.
 """
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from scan_lightning.similarity.blocks import sorted_blocks
 from scan_lightning.similarity.inputs import real_positions, silence
+
+TILE_ROWS = 1024  # enough for a batched product, few enough for a CPU's caches
 
 
 class PairList:
-    """Pairs sorted by image, and where their words lie when packed.
+    """Pairs sorted by image, and how they are multiplied.
 
     Attributes:
         images, captions: (P,) int64 on the device.
         region_counts, word_counts: (P,) int64 on the CPU.
+        longest_R, longest_W: the most regions and words of a pair.
         real_PR, real_PW: bool masks on the device; None: no padding.
     """
 
@@ -34,32 +42,15 @@ class PairList:
         self.real_PR = real_positions(self.region_counts, self.longest_R, device)
         self.real_PW = real_positions(self.word_counts, self.longest_W, device)
         self.images, self.captions = images.to(device), captions.to(device)
-        self._device = device
-        if device.type == "cpu":
-            pair_N = torch.arange(len(images)).repeat_interleave(self.word_counts)
-            ends = self.word_counts.cumsum(0)
-            self._pair_N = pair_N
-            self._position_N = torch.arange(len(pair_N)) - (ends - self.word_counts)[pair_N]
-            self._caption_N = captions[pair_N]
-            runs, first_pair = torch.unique_consecutive(images, return_inverse=True)
-            rows = torch.zeros_like(runs).index_add_(0, first_pair, self.word_counts)
-            self._runs = list(zip(runs.tolist(), region_counts[runs].tolist(), rows.tolist(), strict=True))
+        self._tiles = list(_tiles(images, captions, region_counts, self.word_counts, device))
 
     def scores(self, regions: Tensor, words: Tensor, dtype: torch.dtype) -> Tensor:
         """Raw scores (P, W, R), zero at padding."""
-        if self._device.type != "cpu":
-            return self._words(words, dtype) @ self._regions(regions, dtype).mT
-        words_ND = self._packed(words, dtype)
-        scores_NR = words_ND.new_zeros(len(words_ND), self.longest_R)
-        start = 0
-        for image, count, rows in self._runs:
-            regions_RD = regions[image, :count].to(dtype)
-            torch.mm(
-                words_ND[start : start + rows], regions_RD.T, out=scores_NR[start : start + rows, :count]
-            )
-            start += rows
-        scores_PWR = words_ND.new_zeros(len(self.images), self.longest_W, self.longest_R)
-        scores_PWR[self._pair_N, self._position_N] = scores_NR
+        shape = len(self.images), self.longest_W, self.longest_R
+        scores_PWR = torch.zeros(shape, dtype=dtype, device=regions.device)
+        for tile in self._tiles:
+            scores_GNR = tile.words(words, dtype) @ tile.regions(regions, dtype).mT
+            scores_PWR[tile.pair_M, tile.position_M, : tile.longest_R] = scores_GNR.flatten(0, 1)[tile.row_M]
         return scores_PWR
 
     def add_gradients(
@@ -72,33 +63,84 @@ class PairList:
             regions, words: the batch's embeddings.
             grad_regions, grad_words: gradients of the batch, changed in place.
         """
-        dtype = grad_PWR.dtype
-        if self._device.type != "cpu":
-            part = grad_words[:, : self.longest_W]
-            part.index_add_(0, self.captions, grad_PWR @ self._regions(regions, dtype))
-            part = grad_regions[:, : self.longest_R]
-            part.index_add_(0, self.images, grad_PWR.mT @ self._words(words, dtype))
-            return
-        words_ND = self._packed(words, dtype)
-        grad_NR = grad_PWR[self._pair_N, self._position_N]
-        grad_ND = torch.empty_like(words_ND)
-        start = 0
-        for image, count, rows in self._runs:
-            here = slice(start, start + rows)
-            torch.mm(grad_NR[here, :count], regions[image, :count].to(dtype), out=grad_ND[here])
-            grad_regions[image, :count].addmm_(grad_NR[here, :count].T, words_ND[here])
-            start += rows
-        row_N = self._caption_N * grad_words.shape[1] + self._position_N
-        grad_words.view(-1, grad_words.shape[2]).index_add_(0, row_N, grad_ND)
+        for tile in self._tiles:
+            regions_GRD = tile.regions(regions, grad_PWR.dtype)
+            words_GND = tile.words(words, grad_PWR.dtype)
+            grad_XR = grad_PWR.new_zeros(words_GND.shape[0] * words_GND.shape[1], tile.longest_R)
+            grad_XR[tile.row_M] = grad_PWR[tile.pair_M, tile.position_M, : tile.longest_R]
+            grad_GNR = grad_XR.view(*words_GND.shape[:2], tile.longest_R)
+            grad_XD = (grad_GNR @ regions_GRD).flatten(0, 1)
+            grad_words.flatten(0, 1).index_add_(0, tile.word_index(words), grad_XD)
+            grad_regions[:, : tile.longest_R].index_add_(0, tile.images_G, grad_GNR.mT @ words_GND)
 
-    def _packed(self, words: Tensor, dtype: torch.dtype) -> Tensor:
-        row_N = self._caption_N * words.shape[1] + self._position_N
-        return (
-            words.flatten(0, 1).index_select(0, row_N).to(dtype)
-        )  # much faster than words[caption, position]
 
-    def _regions(self, regions: Tensor, dtype: torch.dtype) -> Tensor:
-        return silence(regions[self.images, : self.longest_R], self.real_PR, dtype)
+class _Rows(NamedTuple):
+    """Every word of every pair: its pair, its caption and its position there, each (A,) and on the CPU."""
 
-    def _words(self, words: Tensor, dtype: torch.dtype) -> Tensor:
-        return silence(words[self.captions, : self.longest_W], self.real_PW, dtype)
+    pair: Tensor
+    caption: Tensor
+    position: Tensor
+
+
+class _Tile:
+    """Some images with the words of all captions they are paired with, each image's padded to the most.
+
+    Args:
+        images_G: the images.
+        region_counts_G: their real regions.
+        counts_G: rows of each, ...
+        first_G: ... and where they begin.
+        rows: all rows, by image.
+        device: where the embeddings are. All other tensors come on the CPU.
+    """
+
+    def __init__(
+        self,
+        images_G: Tensor,
+        region_counts_G: Tensor,
+        counts_G: Tensor,
+        first_G: Tensor,
+        rows: _Rows,
+        device: torch.device,
+    ) -> None:
+        longest = int(counts_G.max())
+        slot_M = torch.arange(len(counts_G)).repeat_interleave(counts_G)
+        within_M = torch.arange(len(slot_M)) - (counts_G.cumsum(0) - counts_G)[slot_M]
+        real_M = first_G[slot_M] + within_M
+        # A padding row is its image's first row again: whatever that holds takes part already.
+        all_X = first_G.repeat_interleave(longest)
+        self.row_M = slot_M * longest + within_M
+        all_X[self.row_M] = real_M
+        self.longest_R, self._shape = int(region_counts_G.max()), (len(counts_G), longest)
+        self._real_GR = real_positions(region_counts_G, self.longest_R, device)
+        self.images_G, self.row_M = images_G.to(device), self.row_M.to(device)
+        self.pair_M, self.position_M = rows.pair[real_M].to(device), rows.position[real_M].to(device)
+        self._caption_X, self._position_X = rows.caption[all_X].to(device), rows.position[all_X].to(device)
+
+    def regions(self, regions: Tensor, dtype: torch.dtype) -> Tensor:
+        """(G, R, D), zero at padding."""
+        return silence(regions[self.images_G, : self.longest_R], self._real_GR, dtype)
+
+    def word_index(self, words: Tensor) -> Tensor:
+        """(X,) where each row lies in the flattened words."""
+        return self._caption_X * words.shape[1] + self._position_X
+
+    def words(self, words: Tensor, dtype: torch.dtype) -> Tensor:
+        """(G, N, D)."""
+        rows_XD = words.flatten(0, 1).index_select(0, self.word_index(words))  # faster than two indices
+        return rows_XD.to(dtype).view(*self._shape, -1)
+
+
+def _tiles(
+    images: Tensor, captions: Tensor, region_counts: Tensor, word_counts_P: Tensor, device: torch.device
+) -> Iterator[_Tile]:
+    """The tiles of pairs sorted by image; arguments on the CPU."""
+    pair_A = torch.arange(len(images)).repeat_interleave(word_counts_P)
+    position_A = torch.arange(len(pair_A)) - (word_counts_P.cumsum(0) - word_counts_P)[pair_A]
+    rows = _Rows(pair_A, captions[pair_A], position_A)
+    owners, owner_P = torch.unique_consecutive(images, return_inverse=True)
+    counts = torch.zeros_like(owners).index_add_(0, owner_P, word_counts_P)
+    first = counts.cumsum(0) - counts
+    for tile in sorted_blocks(counts, TILE_ROWS):
+        of_tile = owners[tile]
+        yield _Tile(of_tile, region_counts[of_tile], counts[tile], first[tile], rows, device)
