@@ -31,7 +31,11 @@ class Measured:
 
 
 def compare(
-    competitors: dict[str, Callable[[], object]], device: torch.device, rounds: int, patience: float
+    competitors: dict[str, Callable[[], object]],
+    device: torch.device,
+    rounds: int,
+    patience: float,
+    warm: bool = False,
 ) -> dict[str, Measured]:
     """Measure competitors in turn, round after round, each round in another order.
 
@@ -40,6 +44,8 @@ def compare(
         device: where they run; waited for on a GPU.
         rounds: how often each is timed, after one call that measures memory and warms up.
         patience: seconds after which no further round is begun; all have the same number of rounds.
+        warm: let each timed call follow one of the same that is not timed, as step follows step in a
+            training; otherwise it pays for the memory that the competitor before it gave back to the system.
 
     Returns:
         name -> what was measured.
@@ -52,6 +58,9 @@ def compare(
         order = random.Random(done).sample(list(competitors), len(competitors))  # none always follows another
         for name in order:
             call = competitors[name]
+            if warm:
+                call()
+                synchronize(device)
             wall, cpu = time.perf_counter(), time.process_time()
             call()
             synchronize(device)

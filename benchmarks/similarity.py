@@ -74,7 +74,7 @@ def main() -> None:
         for call in competitors.values():
             call()  # so that the libraries' own first-use memory is not counted for the first case
     for mode, direction, size, competitors, scale in cases(sizes, device):
-        measured = compare(competitors, device, arguments.rounds, arguments.patience)
+        measured = compare(competitors, device, arguments.rounds, arguments.patience, warm=True)
         case = {
             "mode": mode,
             "direction": direction,
