@@ -90,7 +90,7 @@ def memory(axis: Any, report: dict[str, Any]) -> None:
     )
     ticks(axis, [case["size"] for case in report["cases"] if case["mode"] == "training"])
     if axis.lines:
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc="upper right")
 
 
 def ticks(axis: Any, sizes: list[int]) -> None:
