@@ -66,6 +66,14 @@ def main(argv: list[str] | None = None) -> int:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except PermissionError as error:  # of a file or folder that nobody asked about before
+        if debug:
+            traceback.print_exc()
+        print(
+            f"error: {error.filename}: permission denied. Ask for permission, or give another place.",
+            file=sys.stderr,
+        )
+        return 2
     except BrokenPipeError:  # who read the output has enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

@@ -203,9 +203,12 @@ def test_files_that_are_no_checkpoints_are_named(
     assert convert(tmp_path / "missing", vocab, tmp_path / "model.ckpt") == 2
     assert "there is no such file" in capsys.readouterr().err
     released.write_bytes(whole)
-    assert convert(released, vocab, released) == 2
-    assert "is the released file itself" in capsys.readouterr().err
+    words = vocab.read_bytes()
+    for out in (released, vocab):
+        assert convert(released, vocab, out) == 2
+        assert f"--out: {out} is what is read" in capsys.readouterr().err
     assert released.read_bytes() == whole
+    assert vocab.read_bytes() == words
 
 
 @pytest.mark.parametrize(

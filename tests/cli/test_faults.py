@@ -1,5 +1,6 @@
 """Faults of a command line: all in one message, status 2, nothing started and nothing written."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,27 @@ def test_every_fault_of_every_kind_comes_at_once(scan: Scan, workdir: Path, trai
         assert expected in err
     assert not training.calls
     assert sorted(path.name for path in workdir.iterdir()) == ["a.h5"]
+
+
+def test_a_folder_named_by_a_number_with_a_fraction(scan: Scan, workdir: Path, training, capsys) -> None:
+    assert scan("train", "data.path=a.h5", "run_dir=1.5") == 0, capsys.readouterr().err
+    assert len(training.calls) == 1
+
+
+def test_a_place_that_may_not_be_looked_into(
+    scan: Scan, workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """As the system refuses it; the tests may run as root, to whom nothing is refused."""
+
+    def is_dir(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    assert scan("report", "run", "--out", "locked/report.html") == 2
+    err = capsys.readouterr().err
+    assert err == (
+        "error: locked/report.html: permission denied. Ask for permission, or give another place.\n"
+    )
 
 
 def test_a_missing_value_says_how_to_give_it(scan: Scan, training, capsys) -> None:

@@ -155,6 +155,25 @@ def test_boxes_and_ids_beside_published_files_are_held_against_them(root: Path) 
     assert states["test_ids.txt"][0].startswith("inconsistent: has 3 ids for the 10 images of test_ims.npy")
 
 
+@pytest.mark.parametrize("shape", [(11, 3, 5), (11, 3, 8)])
+def test_boxes_that_are_no_boxes_are_one_fault(root: Path, shape: tuple[int, ...]) -> None:
+    """An odd number of numbers, and a multiple of four: neither is read as if it were boxes."""
+    for name, there in (("dev", True), ("test", False)):
+        np.save(root / f"{name}_boxes.npy", np.full(shape, -9, np.float32))
+        if not there:
+            (root / f"{name}_ims.npy").unlink()
+        (state,) = _states(root)[f"{name}_boxes.npy"]
+        assert state.startswith(f"wrong shape: has shape {shape}; expected (11, 3, 4)")
+
+
+def test_ids_that_come_again_in_another_split_of_published_files_are_a_fault(root: Path) -> None:
+    for name, count in (("dev", 11), ("test", 10)):
+        (root / f"{name}_ids.txt").write_text("".join(f"{index}.jpg\n" for index in range(count)))
+    (state,) = _states(root)["test_ids.txt"]
+    assert state.startswith("inconsistent")
+    assert "0.jpg" in state
+
+
 def test_the_older_redundant_form_is_whole_too_and_a_row_that_differs_is_named(root: Path) -> None:
     np.save(root / "test_ims.npy", np.repeat(np.load(root / "test_ims.npy"), 5, axis=0))
     assert _states(root)["test_ims.npy"] == [

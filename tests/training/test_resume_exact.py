@@ -9,6 +9,8 @@ import pytest
 from runs import breaking, checkpoint, folder, rows, same_tensors, start
 from small import Configure
 
+from scan_lightning.errors import ScanError
+
 
 class CrashError(Exception):
     """Stands for anything that ends a process."""
@@ -71,6 +73,19 @@ def test_goes_on_in_another_folder(configure: Configure, tmp_path: Path) -> None
     moved = configure(tmp_path / "moved", resume=str(folder(broken) / "checkpoints" / "last.ckpt"))
     start(moved)
     assert_same_run(unbroken, moved)
+
+
+def test_never_goes_on_in_the_folder_of_another_run(configure: Configure, tmp_path: Path) -> None:
+    one, other = configure(tmp_path / "one"), configure(tmp_path / "other")
+    for config in (one, other):
+        start(config)
+    before = {file: file.read_bytes() for file in folder(other).rglob("*") if file.is_file()}
+    other.resume = str(folder(one) / "checkpoints" / "last.ckpt")
+    with pytest.raises(ScanError, match="holds a run already, and not that of"):
+        start(other)
+    assert before == {file: file.read_bytes() for file in folder(other).rglob("*") if file.is_file()}
+    other.resume = str(folder(other) / "checkpoints" / "last.ckpt")
+    start(other)
 
 
 def test_a_lone_checkpoint_is_enough(configure: Configure, tmp_path: Path) -> None:

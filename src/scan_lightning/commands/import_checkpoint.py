@@ -29,9 +29,10 @@ def run(args: argparse.Namespace) -> int:
     from scan_lightning.training.files import write_whole
 
     require_file(args.out, "--out")
+    for source in (args.checkpoint, args.vocab):
+        if args.out.exists() and source.exists() and args.out.samefile(source):
+            raise ScanError(f"--out: {args.out} is what is read; give another name")
     released = read_released(args.checkpoint, args.vocab)
-    if args.out.exists() and args.out.samefile(args.checkpoint):
-        raise ScanError(f"--out: {args.out} is the released file itself; give another name")
     write_whole(args.out, lambda file: torch.save(released.checkpoint(), file))
     model = load(args.out)
     print(f"{args.out}: {model.rule}")

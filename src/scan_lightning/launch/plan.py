@@ -71,7 +71,7 @@ def make_plan(command: Command, request: Request) -> Plan:
         fixed += _search_path(request)
         base = _compose(command, fixed)
         values = plain_values(base)
-        if not isinstance(values["run_dir"], str | int) or values["run_dir"] == MISSING:
+        if not isinstance(values["run_dir"], str | int | float) or values["run_dir"] == MISSING:
             # Hydra names its own folders by it, so nothing further can be composed.
             raise report([*faults, *faults_of(command.schema, values)[1]])
         if multirun:

@@ -59,7 +59,13 @@ def resume_point(config: TrainConfig, run_dir: Path) -> ResumePoint | None:
         return None
     if config.resume == "auto":
         return _checked(last, config) if last.exists() else None
-    return _checked(Path(config.resume), config)
+    path = Path(config.resume)
+    if last.exists() and path.resolve().parent != last.resolve().parent:
+        raise ScanError(
+            f"run_dir: {run_dir} holds a run already, and not that of {path}; give the folder of that run, "
+            "or a new one"
+        )
+    return _checked(path, config)
 
 
 def check_data(point: ResumePoint, data: PairData) -> None:

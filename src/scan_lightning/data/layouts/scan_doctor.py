@@ -64,6 +64,7 @@ def examine(root: Path, *, progress: bool = True) -> list[Report]:
 def _published(published: Published, folder: Path, progress: bool) -> Report:
     splits = [SplitFiles(folder, name) for name in published.images]
     inside, notes = _content(folder, splits, progress)
+    inside += _between(splits)
     findings: list[Finding] = []
     for split in splits:
         # The published numbers say all there is to say about these two; how they fit each other follows.
@@ -83,12 +84,17 @@ def _published(published: Published, folder: Path, progress: bool) -> Report:
 def _own(folder: Path, names: list[str], progress: bool) -> Report:
     splits = [SplitFiles(folder, name) for name in names]
     inside, notes = _content(folder, splits, progress)
-    # A store takes testall in the place of test, which is a part of it: their ids are the same.
-    stored = [split for split in splits if split.name != "test" or "testall" not in names]
-    inside += between_splits([split for split in stored if not split.faults])
+    inside += _between(splits)
     findings = [finding for split in splits for finding in _findings(split, [*split.faults, *inside])]
     title = "your own data in the released layout (neither of the two published data sets)"
     return Report(title, tuple(findings), tuple(notes), "Mend these files or make them again.")
+
+
+def _between(splits: list[SplitFiles]) -> list[FileError]:
+    """Faults between the splits that a store takes: testall in the place of test, which is a part of it."""
+    whole = any(split.name == "testall" and split.ids for split in splits)
+    stored = [split for split in splits if split.name != "test" or not whole]
+    return between_splits([split for split in stored if not split.faults])
 
 
 def _content(folder: Path, splits: list[SplitFiles], progress: bool) -> tuple[list[FileError], list[str]]:

@@ -118,15 +118,18 @@ class SplitFiles:
             )
 
     def _fit_boxes(self) -> None:
-        features, boxes = self.features, self.boxes
-        if features is None or boxes is None or boxes.shape == (*features.shape[:2], 4):
+        if self.boxes is None:
             return
+        found = self.boxes.shape
+        expected = (*(found if self.features is None else self.features.shape)[:2], 4)
+        if found == expected:
+            return
+        self.boxes = None
         self.faults.append(
             FileError(
                 self.file("boxes.npy"),
                 "wrong shape",
-                f"has shape {boxes.shape}; expected {(*features.shape[:2], 4)}, one box a region of "
-                f"{self.file('ims.npy').name}.",
+                f"has shape {found}; expected {expected}, one box a region of {self.file('ims.npy').name}.",
             )
         )
 
