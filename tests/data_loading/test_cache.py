@@ -14,7 +14,7 @@ from scan_lightning.cli import main
 from scan_lightning.data import cache as cache_module
 from scan_lightning.data.batches import PairBatch
 from scan_lightning.data.buffers import Buffers
-from scan_lightning.data.cache import MemoryRegions, available_memory
+from scan_lightning.data.cache import MemoryRegions, available_memory, require_room
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.data.store import Store
 from scan_lightning.data.units import size_text
@@ -158,11 +158,13 @@ def test_the_device_is_no_place_where_there_is_none(
 
 def test_each_process_of_a_run_needs_its_own_copy(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(store_path)
-    held = MemoryRegions(store, "train", shown=False)
-    monkeypatch.setattr(cache_module, "available_memory", lambda: 3 * held.table.nbytes)
-    MemoryRegions(store, "train", processes=3, shown=False)
+    needed = MemoryRegions(store, "train", shown=False).table.nbytes
+    monkeypatch.setattr(cache_module, "available_memory", lambda: 3 * needed)
+    require_room(Cache.memory, store, ["train"], processes=3)
     with pytest.raises(ScanError, match="in each of 4 processes"):
-        MemoryRegions(store, "train", processes=4, shown=False)
+        require_room(Cache.memory, store, ["train"], processes=4)
+    monkeypatch.setattr(cache_module, "available_memory", lambda: needed)  # the others have theirs already
+    MemoryRegions(store, "train", shown=False)
 
 
 def test_the_memory_said_to_be_available_is_what_the_system_says() -> None:

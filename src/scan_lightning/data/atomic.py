@@ -77,7 +77,7 @@ def write_fault(target: Path, error: OSError) -> ScanError:
     if error.errno == errno.ENOSPC or "No space left" in str(error):
         free = _free_bytes(target.parent)
         reason = f"no space left on the disk ({size_text(free)} free now)"
-        advice = "Free some space, choose another disk, or store float16."
+        advice = "Free some space, or choose another disk."
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         advice = "The folder is not writable for you; choose another one."
     return ScanError(f"{target}: cannot be written: {reason}. {advice} Nothing was left under this name.")

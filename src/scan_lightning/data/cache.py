@@ -35,16 +35,15 @@ class MemoryRegions:
     Args:
         store: where they come from.
         split: its name, for messages.
-        processes: how many on this machine hold a copy each (the ranks of a run, not their workers).
         shown: whether to show progress.
 
     Raises:
         ScanError: they would not fit into the memory that is available.
     """
 
-    def __init__(self, store: Store, split: str, *, processes: int = 1, shown: bool = True) -> None:
+    def __init__(self, store: Store, split: str, *, shown: bool = True) -> None:
         rows, self.offsets = store.image_rows(split), _offsets(store, split)
-        require_room(Cache.memory, store, [split], processes=processes)
+        require_room(Cache.memory, store, [split])
         size = _bytes(store, self.offsets)
         flat = np.frombuffer(mmap.mmap(-1, size), dtype=store.feature_dtype)  # shared when forked
         self.table = flat.reshape(-1, store.feature_dim)
@@ -106,7 +105,8 @@ def require_room(
         store: where they come from.
         splits: all that will be held at once.
         device: that of the model, for `device`.
-        processes: how many on this machine hold a copy each, for `memory`.
+        processes: how many on this machine are about to hold a copy each (the ranks of a run, not their
+            workers), for `memory`.
 
     Raises:
         ScanError: they would not fit.

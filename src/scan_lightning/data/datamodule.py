@@ -163,8 +163,7 @@ class PairData(pl.LightningDataModule):
         trainer = self.trainer
         shown = trainer is None or trainer.global_rank == 0
         if self.cache is Cache.memory and split not in self._in_memory:
-            processes = 1 if trainer is None else trainer.num_devices
-            self._in_memory[split] = MemoryRegions(self.store, split, processes=processes, shown=shown)
+            self._in_memory[split] = MemoryRegions(self.store, split, shown=shown)
         if self.cache is Cache.device and split not in self._on_device:
             device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
             self._on_device[split] = DeviceRegions(self.store, split, device, shown=shown)

@@ -75,7 +75,7 @@ def check_split(store: Store, split: str, folds: int) -> None:
     """
     images = store.image_rows(split)
     owners = np.searchsorted(images, store.caption_image[store.caption_rows(split)])
-    cut_folds(len(images), torch.from_numpy(np.sort(owners)), folds)
+    cut_folds(len(images), torch.from_numpy(owners), folds)
 
 
 def print_outcome(results: dict[str, Any], run_dir: Path) -> None:

@@ -90,8 +90,8 @@ def lightning_run() -> Iterator[None]:
             raise
         raise ScanError(
             f"data.workers: {str(error).splitlines()[0].rstrip('. ')}. It was ended from outside, often "
-            "because memory or /dev/shm was full. What was saved before is whole: go on with resume=auto and "
-            "fewer workers (data.workers=0 reads in the training process)"
+            "because memory was full. What was saved before is whole: go on with resume=auto and fewer "
+            "workers (data.workers=0 reads in the training process)"
         ) from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -35,18 +35,16 @@ WIDTH = ("image_w", "widths")
 HEIGHT = ("image_h", "heights")
 
 
-def open_hdf5_vqa(root: Path, captions: Path | None = None, *, progress: bool = True) -> Source:
+def open_hdf5_vqa(root: Path, captions: Path | None = None) -> Source:
     """Find the files and join them with captions.
 
     Args:
         root: A folder with `.hdf5` or `.h5` files, or one file.
         captions: Where the captions are (see `read_captions`), by default in the folder.
-        progress: Unused: only the small arrays are read here.
 
     Raises:
         ScanError: no file, one that cannot be what it should be, or captions that do not fit.
     """
-    del progress
     files = find_files(root, ("*.hdf5", "*.h5"))
     index = read_captions(captions or (root.parent if root.is_file() else root))
     dumps = [_Dump(file) for file in files]
