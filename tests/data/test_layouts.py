@@ -545,6 +545,30 @@ def test_where_one_may_not_look(root: Path, command: list[str], monkeypatch: pyt
     assert "permission denied" in message.lower()
 
 
+@pytest.mark.parametrize("locked", ["folder", "file"])
+def test_a_target_that_may_not_be_read_is_not_replaced(
+    root: Path, locked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_release(root, {"dev": 2})
+    root.parent.chmod(0o777)
+    monkeypatch.chdir(root.parent)
+    Path("there").mkdir()
+    target = Path("there/s.h5")
+    target.write_text("another's")
+    closed = target.parent if locked == "folder" else target
+    closed.chmod(0)
+    command = ["build", "--layout", "scan-release", "--root", "data", "--out", str(target), "--overwrite"]
+    try:
+        message = _as_another(lambda: run_data(*command))
+    finally:
+        target.parent.chmod(0o755)
+        target.chmod(0o644)
+    assert message == (
+        "there/s.h5: cannot be read: permission denied. Ask for permission, or give another name."
+    )
+    assert target.read_text() == "another's"
+
+
 def test_captions_have_no_effect_on_the_released_layout(root: Path, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="--captions has no effect"):
         refused("scan-release", root, "--captions", tmp_path)

@@ -109,10 +109,14 @@ def refuse_other_file(target: Path) -> None:
     """Refuse to write a store over a file that never was one, such as what it is made from.
 
     Raises:
-        ScanError: the target exists, holds something, and is no store, not even a damaged one.
+        ScanError: the target exists, holds something, and is no store, not even a damaged one; or it lies
+            where one may not look, or may not be read.
     """
-    if not target.is_file() or not target.stat().st_size or begins_with_seal(target):
-        return
+    try:
+        if not target.is_file() or not target.stat().st_size or begins_with_seal(target):
+            return
+    except PermissionError as error:
+        raise _forbidden(target, "give another name") from error
     with contextlib.suppress(*READ_FAULTS), h5py.File(target, "r") as file:
         if file.attrs.get("format") == FORMAT:
             return
@@ -137,10 +141,8 @@ def _open_hdf5(path: Path) -> h5py.File:
         ) from error
 
 
-def _forbidden(path: Path) -> ScanError:
-    return ScanError(
-        f"{path}: cannot be read: permission denied. Ask for permission, or copy it to a place of your own."
-    )
+def _forbidden(path: Path, instead: str = "copy it to a place of your own") -> ScanError:
+    return ScanError(f"{path}: cannot be read: permission denied. Ask for permission, or {instead}.")
 
 
 def _check_attributes(path: Path, file: h5py.File) -> None:
