@@ -14,6 +14,7 @@ import pytest
 from store_help import fault_of, leftovers, run_data, write_release
 
 from scan_lightning.data.check import check_store
+from scan_lightning.data.header import refuse_other_file
 from scan_lightning.data.layouts.registry import LAYOUTS
 from scan_lightning.data.store import Store
 
@@ -549,7 +550,6 @@ def test_where_one_may_not_look(root: Path, command: list[str], monkeypatch: pyt
 def test_a_target_that_may_not_be_read_is_not_replaced(
     root: Path, locked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_release(root, {"dev": 2})
     root.parent.chmod(0o777)
     monkeypatch.chdir(root.parent)
     Path("there").mkdir()
@@ -557,9 +557,8 @@ def test_a_target_that_may_not_be_read_is_not_replaced(
     target.write_text("another's")
     closed = target.parent if locked == "folder" else target
     closed.chmod(0)
-    command = ["build", "--layout", "scan-release", "--root", "data", "--out", str(target), "--overwrite"]
     try:
-        message = _as_another(lambda: run_data(*command))
+        message = _as_another(lambda: refuse_other_file(target))
     finally:
         target.parent.chmod(0o755)
         target.chmod(0o644)
