@@ -6,7 +6,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
@@ -70,6 +70,30 @@ class Header:
                 f"{path}: was replaced by another file while it was in use. "
                 "Start again; `scan-lightning data check` tells whether it is whole."
             )
+
+    def require_unwritten(self, path: Path, file: BinaryIO) -> None:
+        """Check that nobody wrote to the file, which is open, since this header was read.
+
+        An unlinked file stays whole under an open handle; one written to is another, and touching the missing
+        pages of a shorter one through a memory map would kill the process.
+
+        Raises:
+            ScanError: it was cut or overwritten.
+        """
+        if not self.identity.same_content(os.fstat(file.fileno())):
+            raise ScanError(
+                f"{path}: was cut short or overwritten while it was in use. Build or copy it again."
+            )
+
+    def require_split(self, path: Path, split: str) -> None:
+        """Check that there are images of a split.
+
+        Raises:
+            ScanError: there are none.
+        """
+        if split not in self.splits:
+            there = ", ".join(f"{name} ({count:,} images)" for name, count in self.splits.items())
+            raise ScanError(f"{path}: has no split {split!r}. It has {there}.")
 
 
 def read_header(path: Path) -> Header:

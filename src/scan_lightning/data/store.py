@@ -63,7 +63,7 @@ class Store:
         Raises:
             ScanError: the store has no such split.
         """
-        self._require(split)
+        self._header.require_split(self.path, split)
         return np.flatnonzero(self._split_codes == SPLIT_CODES[split])
 
     def read_regions(
@@ -87,12 +87,7 @@ class Store:
         if len(rows) and rows.view(np.uint64).max() >= self.image_count:  # a negative row is a huge one
             raise IndexError(f"image rows {rows.min()}..{rows.max()}, the store has {self.image_count}")
         features, file = self._features
-        # An unlinked file stays whole under an open handle; one written to is another, and touching the
-        # missing pages of a shorter one would kill the process.
-        if not self._header.identity.same_content(os.fstat(file.fileno())):
-            raise ScanError(
-                f"{self.path}: was cut short or overwritten while it was in use. Build or copy it again."
-            )
+        self._header.require_unwritten(self.path, file)
         return gather(features, self.region_offsets, self._regions_each, rows, memory or self._buffers)
 
     def boxes(self, image_row: int) -> np.ndarray:
@@ -134,7 +129,7 @@ class Store:
         Raises:
             ScanError: the store has no such split.
         """
-        self._require(split)
+        self._header.require_split(self.path, split)
         image = self.caption_image
         rows = np.flatnonzero(self._split_codes[image] == SPLIT_CODES[split])
         return rows[np.argsort(image[rows], kind="stable")]
@@ -242,11 +237,6 @@ class Store:
         offset = self._header.feature_offset
         mapped = np.memmap(file, dtype=self.feature_dtype, mode="r", offset=offset, shape=shape)
         return mapped.view(np.ndarray), file  # a plain array is sliced faster than a memmap object
-
-    def _require(self, split: str) -> None:
-        if split not in self.splits:
-            there = ", ".join(f"{name} ({count:,} images)" for name, count in self.splits.items())
-            raise ScanError(f"{self.path}: has no split {split!r}. It has {there}.")
 
 
 _CACHED = frozenset(name for name, value in vars(Store).items() if isinstance(value, cached_property))
