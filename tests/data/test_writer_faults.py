@@ -1,5 +1,6 @@
 """Records that cannot be stored: one message, nothing under the final name."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from store_help import fault_of, leftovers, make_records, write
 
+from scan_lightning.data.atomic import atomic_file, writing
 from scan_lightning.data.store import Store
 from scan_lightning.data.writer import ImageRecord, write_store
 
@@ -137,7 +139,19 @@ def test_too_little_room_is_noticed_before_anything_is_read(tmp_path: Path) -> N
     huge = {"images": 10**9, "regions": 36 * 10**9, "feature_dim": 2048}
     message = fault_of(lambda: write_store(tmp_path / "s.h5", records(), source="x", progress=False, **huge))
     assert "GB" in message
+    assert "store float16" in message
     assert not read
+    assert leftovers(tmp_path) == []
+
+
+def test_a_page_that_fills_the_disk_is_not_told_how_to_store_features(tmp_path: Path) -> None:
+    def page() -> None:
+        with atomic_file(tmp_path / "report.html", overwrite=True), writing(tmp_path / "report.html"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    message = fault_of(page)
+    assert "report.html: cannot be written: no space left on the disk" in message
+    assert "Free some space, or choose another disk." in message
     assert leftovers(tmp_path) == []
 
 
