@@ -49,8 +49,8 @@ def require_file(path: Path, option: str) -> None:
     Raises:
         ScanError: a folder has the name, something else is in its way, or its folder is not writable.
     """
-    fault = folder_fault(path.parent)  # first: in a locked folder nothing can be asked of the file
-    if fault is not None:
-        raise ScanError(f"{option} {path}: {fault}; expected a file in a folder to write into, give another")
     if path.is_dir():
         raise ScanError(f"{option} {path}: is a folder; expected the name of a file, such as {path / 'NAME'}")
+    fault = folder_fault(path.parent)
+    if fault is not None:
+        raise ScanError(f"{option} {path}: {fault}; expected a file in a folder to write into, give another")

@@ -67,8 +67,7 @@ def faults_of(schema: type[Config], values: Mapping[str, Any]) -> tuple[Config |
 
 
 def report(faults: Sequence[Fault]) -> ScanError:
-    """One error that lists all faults, at least one, each once."""
-    assert faults
+    """One error that lists all faults, each once."""
     lines = list(dict.fromkeys(str(fault) for fault in faults))
     if len(lines) == 1:
         return ScanError(lines[0])

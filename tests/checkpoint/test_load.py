@@ -1,6 +1,4 @@
 import argparse
-import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,22 +174,6 @@ def test_a_checkpoint_that_does_not_hold_together_is_refused(
     with pytest.raises(ScanError, match=message) as caught:
         scan_lightning.load(path)
     assert str(path) in str(caught.value)
-
-
-def test_a_place_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the system refuses it; the tests may run as root, to whom nothing is refused."""
-    path, stat = tmp_path / "some.ckpt", os.stat
-
-    def refusing(asked: Any, *args: Any, **options: Any) -> os.stat_result:
-        if asked == path:
-            raise PermissionError(errno.EACCES, "Permission denied", str(asked))
-        return stat(asked, *args, **options)
-
-    monkeypatch.setattr(os, "stat", refusing)
-    with pytest.raises(
-        ScanError, match=r"some\.ckpt: cannot be read \(Permission denied\); expected a check"
-    ):
-        scan_lightning.load(path)
 
 
 def test_files_that_are_no_checkpoints_are_refused(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Where a command could not write is found out first: before anything is read, let alone worked out."""
 
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,25 +41,6 @@ def test_a_folder_that_may_not_be_written_to_is_named(
     assert scan(*WAYS[command], "--out", "new/out") == 2
     assert f"error: --out new/out: {workdir} cannot be written to; " in capsys.readouterr().err
     assert [path.name for path in workdir.iterdir()] == ["a.h5"]
-
-
-@pytest.mark.parametrize("command", FILES)
-def test_a_folder_that_may_not_be_looked_into_is_named(
-    command: str, scan: Scan, workdir: Path, capsys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As the system refuses it; the tests may run as root, to whom nothing is refused."""
-    locked, stat, access = workdir / "locked", os.stat, os.access
-    locked.mkdir()
-
-    def refusing(path, *args, **kwargs):
-        if Path(path).absolute().parent == locked:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return stat(path, *args, **kwargs)
-
-    monkeypatch.setattr(os, "stat", refusing)
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != locked and access(path, mode))
-    assert scan(*WAYS[command], "--out", "locked/out") == 2
-    assert f"error: --out locked/out: {locked} cannot be written to; " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", WAYS)

@@ -1,5 +1,3 @@
-import errno
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,26 +65,6 @@ def test_files_that_are_no_ranks_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / FILE, version=2)
     with pytest.raises(ScanError, match="version 2"):
         read_queries(tmp_path)
-
-
-@pytest.mark.parametrize("run", ["locked", "locked/run"])
-def test_a_place_that_may_not_be_looked_into(
-    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As the system refuses it; the tests may run as root, to whom nothing is refused."""
-    locked, stat = tmp_path / "locked", os.stat
-    locked.mkdir()
-
-    def refusing(path, *args, **kwargs):
-        if locked in Path(path).parents:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return stat(path, *args, **kwargs)
-
-    monkeypatch.setattr(os, "stat", refusing)
-    with pytest.raises(
-        ScanError, match=rf"{run}.*: cannot be read \(Permission denied\); expected the folder"
-    ):
-        read_queries(tmp_path / run)
 
 
 def test_the_difference_is_paired() -> None:

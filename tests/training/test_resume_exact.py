@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from runs import breaking, checkpoint, folder, rows, same_tensors, start
 from small import Configure
 
-from scan_lightning.config import TrainConfig
 from scan_lightning.errors import ScanError
-from scan_lightning.retrieval.recall import RetrievalMetrics
 
 
 class CrashError(Exception):
@@ -103,38 +100,6 @@ def test_a_lone_checkpoint_is_enough(configure: Configure, tmp_path: Path) -> No
     start(moved)
     assert same_tensors(checkpoint(unbroken)["state_dict"], checkpoint(moved)["state_dict"])
     assert rows(moved) == rows(unbroken)[-4:]  # steps 8, 9, 10 and the last validation
-
-
-def test_a_faulty_series_is_refused_before_a_logger_opens(configure: Configure, tmp_path: Path) -> None:
-    one = configure(tmp_path / "one", logger={"kind": "tensorboard"}, trainer={"max_steps": 2})
-    start(one)
-    (folder(one) / "metrics.csv").write_text("step,epoch\n")
-    path = folder(one) / "checkpoints" / "last.ckpt"
-    moved = configure(tmp_path / "moved", logger={"kind": "tensorboard"}, resume=str(path))
-    with pytest.raises(ScanError, match="the first line is not that of a"):
-        start(moved)
-    assert not folder(moved).exists()
-
-
-def test_rolled_back_past_the_best_checkpoint_a_new_one_is_made(
-    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The best that the older checkpoint knows of is no longer there; results.json describes best.ckpt."""
-    figures, older = RetrievalMetrics.as_dict, "step-00000006.ckpt"
-
-    def validating_as(rsum: float, **changes: Any) -> TrainConfig:
-        monkeypatch.setattr(RetrievalMetrics, "as_dict", lambda self: {**figures(self), "rsum": rsum})
-        config = configure(tmp_path / "run", checkpointing={"every_steps": 1, "keep": 9}, **changes)
-        assert start(config)["rsum"] == rsum
-        return config
-
-    validating_as(1.0, trainer={"max_steps": 5})
-    whole = validating_as(2.0, resume="auto")
-    assert checkpoint(whole, older)["callbacks"]["Saving"]["best"]["step"] == 5
-    assert checkpoint(whole, "best.ckpt")["global_step"] == 10
-    path = str(folder(whole) / "checkpoints" / older)
-    back = validating_as(0.5, resume=path, trainer={"max_steps": 8})
-    assert checkpoint(back, "best.ckpt")["global_step"] == 8
 
 
 def test_a_finished_run_is_left_alone(configure: Configure, capfd: pytest.CaptureFixture[str]) -> None:

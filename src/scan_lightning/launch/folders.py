@@ -14,12 +14,11 @@ from scan_lightning.errors import ScanError
 def run_folders(folder: Path, jobs: Sequence[Path] = ()) -> Iterator[None]:
     """Make a run's folder; when the block fails, remove what was not there before and is still empty.
 
-    Hydra makes a folder before its job begins, so a job that is refused or stopped at once leaves it empty.
+    Hydra makes a job's folder before the job can check anything, so a refused one has to be taken away.
 
     Args:
         folder: of the run, or of the whole sweep.
-        jobs: those of a sweep's jobs. A job that fails keeps its folder, with the reason in it; the block
-            fails when Ctrl-C ends the sweep, and then a job that had only begun has an empty one.
+        jobs: folders below it that a sweep will make.
 
     Raises:
         ScanError: it cannot be made.

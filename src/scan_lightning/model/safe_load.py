@@ -28,16 +28,14 @@ def load_plain(path: Path, *, expected: str, allowed: Sequence[type] = (), lazil
     Raises:
         ScanError: there is no such file, or it is something else, damaged, or holds more than that.
     """
+    if not path.exists():
+        raise ScanError(f"{path}: there is no such file; expected {expected}")
+    if path.is_dir():
+        raise ScanError(f"{path}: is a folder; expected {expected}")
     try:
-        if not path.exists():
-            raise ScanError(f"{path}: there is no such file; expected {expected}")
-        if path.is_dir():
-            raise ScanError(f"{path}: is a folder; expected {expected}")
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
-    except ScanError:
-        raise
     except PermissionError as error:
         raise ScanError(f"{path}: cannot be read ({error.strerror}); expected {expected}") from error
     except Exception as error:  # UnpicklingError, RuntimeError, EOFError, KeyError: what the damage hits

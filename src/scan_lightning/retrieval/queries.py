@@ -69,22 +69,20 @@ def read_queries(run: str | Path) -> Queries:
         run: the folder that `evaluate`, `ensemble` or `train` wrote, or a ranks.npz itself.
 
     Raises:
-        ScanError: there is none, or it may not be read, or it is damaged.
+        ScanError: there is none, or it is damaged.
     """
     path = Path(run)
     expected = f"expected the folder of a `scan-lightning evaluate` or `ensemble`, or the {FILE} in it"
-    try:
+    if not path.exists():
+        raise ScanError(f"{path}: there is no such folder or file; {expected}")
+    if path.is_dir():
+        path = path / FILE
         if not path.exists():
-            raise ScanError(f"{path}: there is no such folder or file; {expected}")
-        if path.is_dir():
-            path = path / FILE
-            if not path.exists():
-                raise ScanError(f"{path.parent}: there is no {FILE} in it; {expected}")
+            raise ScanError(f"{path.parent}: there is no {FILE} in it; {expected}")
+    try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
         return _queries(path, found)
-    except PermissionError as error:
-        raise ScanError(f"{path}: cannot be read ({error.strerror}); {expected}") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise ScanError(f"{path}: is damaged or no {FILE}; evaluate the run again") from error
 

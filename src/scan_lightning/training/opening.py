@@ -45,8 +45,6 @@ class Opening(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what begins a folder, in the process that writes."""
-        if trainer.is_global_zero:
-            self._recorder.check()  # before the loggers: they leave files of theirs
         trainer.loggers = self._loggers
         for logger in trainer.loggers:  # opened now, so that what it refuses comes before a file of ours
             _ = logger.experiment  # type: ignore[attr-defined]  # both kinds have it

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from scan_lightning.training.module import ScanModule, flat_metrics
-from scan_lightning.training.series import Series, earlier_rows
+from scan_lightning.training.series import Series
 from scan_lightning.training.speed_log import SpeedLog
 
 GPU_ROWS = 50  # steps between two looks at the GPU's results: each look waits for it
@@ -32,20 +32,11 @@ class Recorder(pl.Callback):
         self._waiting: list[dict[str, float | Tensor]] = []
         self._speed = SpeedLog()
 
-    def check(self) -> None:
-        """Find out whether `begin` could go on with the earlier file; nothing is written.
-
-        Raises:
-            ScanError: the file to go on with has been shortened or is not a metrics.csv.
-        """
-        if self._source is not None and self._resume_rows is not None:
-            earlier_rows(self._resume_rows, self._source)
-
     def begin(self) -> None:
         """Open the file, cut back to what the checkpoint knows of.
 
         Raises:
-            ScanError: as `check`.
+            ScanError: the file to go on with has been shortened or is not a metrics.csv.
         """
         if self._source is None or self._resume_rows is None:
             self.series.start()

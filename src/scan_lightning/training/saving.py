@@ -13,8 +13,6 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from scan_lightning.errors import ScanError
-from scan_lightning.model.safe_load import load_plain
 from scan_lightning.training.files import same_file, write_whole
 from scan_lightning.training.module import ScanModule
 
@@ -123,11 +121,9 @@ class Saving(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what a checkpoint knew."""
         self.validated_step = state_dict["validated_step"]
-        # A checkpoint moved out of its folder leaves its best.ckpt behind; one older than last.ckpt may find
-        # a later best.ckpt than it knows of. The next validation then makes one.
-        best = state_dict["best"]
-        there = bool(best) and self._best_before is not None and _step_of(self._best_before) == best["step"]
-        self.best = best if there else {}
+        # A checkpoint moved out of its folder leaves its best.ckpt behind: the next validation makes one.
+        there = self._best_before is not None and self._best_before.exists()
+        self.best = state_dict["best"] if there else {}
 
     def bring_best(self) -> None:
         """Give the best checkpoint so far its name in this folder, when the run goes on in another one."""
@@ -153,14 +149,6 @@ class Saving(Checkpoint):
         """Return the numbered saves, oldest first; those past `step` belong to an end that was given up."""
         files = sorted(self.folder.glob("step-*.ckpt"))
         return sorted(files, key=lambda file: (int(file.stem.removeprefix("step-")) <= step, file.name))
-
-
-def _step_of(path: Path) -> int | None:
-    """Return the optimizer steps done in a checkpoint, or None when it is missing or cannot be read."""
-    try:
-        return int(load_plain(path, expected="a checkpoint", lazily=True)["global_step"])
-    except (ScanError, KeyError, TypeError):
-        return None
 
 
 def _restart_validation(fit_loop: dict[str, Any]) -> None:

@@ -19,28 +19,6 @@ STEP = ("train/loss", "train/pairs", "train/lr", "train/grad_norm")
 COLUMNS = ("step", "epoch", *STEP, *SPEED, *RECALLS, "val/rsum")
 
 
-def earlier_rows(rows: int, source: Path) -> list[str]:
-    """Return the first line of an earlier metrics.csv and `rows` rows, or nothing when there is no such file.
-
-    Raises:
-        ScanError: the file has been shortened or is not a metrics.csv.
-    """
-    if not source.exists():
-        return []
-    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
-    if not lines or lines[0].strip() != ",".join(COLUMNS):
-        raise ScanError(
-            f"{source}: the first line is not that of a metrics.csv of this version. Move the file away "
-            "to start a new series, or resume with the version that wrote it."
-        )
-    if len(lines) - 1 < rows:
-        raise ScanError(
-            f"{source}: {len(lines) - 1} rows, but {rows} were written when the checkpoint was saved. "
-            "Restore the file, or move it away to start a new series."
-        )
-    return lines[: rows + 1]
-
-
 class Series:
     """Appends rows to a run's metrics.csv.
 
@@ -68,13 +46,24 @@ class Series:
                 the series starts here.
 
         Raises:
-            ScanError: as `earlier_rows`.
+            ScanError: the file has been shortened or is not a metrics.csv.
         """
-        lines = earlier_rows(rows, source)
-        if lines:
-            self._open("".join(lines), rows)
-        else:
+        if not source.exists():
             self.start()
+            return
+        lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+        if not lines or lines[0].strip() != ",".join(COLUMNS):
+            raise ScanError(
+                f"{source}: the first line is not that of a metrics.csv of this version. Move the file away "
+                "to start a new series, or resume with the version that wrote it."
+            )
+        kept = lines[1 : rows + 1]
+        if len(kept) < rows:
+            raise ScanError(
+                f"{source}: {len(kept)} rows, but {rows} were written when the checkpoint was saved. "
+                "Restore the file, or move it away to start a new series."
+            )
+        self._open("".join([lines[0], *kept]), rows)
 
     def append(self, row: Mapping[str, float | int]) -> None:
         """Write one row; columns without a value stay empty."""
