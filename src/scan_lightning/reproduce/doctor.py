@@ -7,9 +7,9 @@ from pathlib import Path
 
 from scan_lightning.data.layouts.fault import FileError, collect
 from scan_lightning.data.layouts.npy import read_npy_header, require_whole
-from scan_lightning.data.layouts.scan_files import SplitFiles
+from scan_lightning.data.layouts.scan_files import RELEASED_CAPTIONS, SplitFiles
 from scan_lightning.errors import ScanError
-from scan_lightning.reproduce.tables import CAPTIONS_EACH, Table
+from scan_lightning.reproduce.tables import Table
 
 UNREAD = ("damaged", "unreadable")  # states of a text file whose lines could not be counted
 
@@ -76,10 +76,10 @@ def _faults(files: SplitFiles, expected: int | None, width: int | None) -> list[
         if len(header.shape) != 3 or (width is not None and header.shape[2] != width):
             faults.append(FileError(features, "wrong shape", f"has shape {header.shape}; expected {shape}"))
         rows = header.shape[0] if header.shape else 0
-        if rows not in (expected, expected * CAPTIONS_EACH):  # the older form has each image five times
+        if rows not in (expected, expected * RELEASED_CAPTIONS):  # the older form has each image five times
             faults.append(FileError(features, "wrong shape", f"holds {rows:,} images; expected {expected:,}"))
     faults += [fault for fault in files.faults if fault.path == captions and fault.state in UNREAD]
-    count = expected * CAPTIONS_EACH
+    count = expected * RELEASED_CAPTIONS
     if files.lines is not None and files.lines.count != count:
         faults.append(FileError(captions, "truncated", f"{files.lines.count:,} captions; expected {count:,}"))
     return _lines(faults)

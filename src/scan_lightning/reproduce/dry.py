@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scan_lightning.reproduce.tables import CAPTIONS_EACH, Table
+from scan_lightning.data.layouts.scan_files import RELEASED_CAPTIONS
+from scan_lightning.reproduce.tables import Table
 
 IMAGES = {"train": 100, "dev": 25, "test": 25, "testall": 25}
 REGIONS, WIDTH, SHOWN = 12, 48, 3  # per image: regions, feature width, different things to be seen
@@ -63,6 +64,6 @@ def generate(table: Table, folder: Path) -> None:
         captions = [
             PATTERNS[number].format(*(THINGS[thing] for thing in things))
             for things in shown
-            for number in range(CAPTIONS_EACH)
+            for number in range(RELEASED_CAPTIONS)
         ]
         (folder / f"{split}_caps.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")

@@ -10,7 +10,6 @@ from scan_lightning.reproduce.published import COCO, FLICKR30K, Recalls
 
 # Six recalls, one point each. Two seeds of one recipe differ by a few points of rsum.
 TOLERANCE = 6.0
-CAPTIONS_EACH = 5  # an image, in every data set here
 
 
 @dataclass(frozen=True)
