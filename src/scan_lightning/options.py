@@ -111,8 +111,10 @@ def coerce(hint: Any, value: Any) -> Any:
         return value
     if hint in (list, tuple, Sequence) or origin in (list, tuple, Sequence):
         _require(isinstance(value, Sequence) and not isinstance(value, str))
-        element = (get_args(hint) or (Any,))[0]
-        return [coerce(element, item) for item in value]
+        elements = get_args(hint) or (Any,)
+        if origin is tuple and Ellipsis not in elements:
+            _require(len(value) == len(elements))
+        return [coerce(elements[0], item) for item in value]
     if hint in (dict, Mapping) or origin in (dict, Mapping):
         _require(isinstance(value, Mapping))
         return value
@@ -177,7 +179,7 @@ def _coerce_union(parts: Sequence[Any], value: Any) -> Any:
 def _coerce_plain(hint: Any, value: Any, limits: Range | None) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint in (str, Path):  # a name made of digits is read as a number
-        _require((isinstance(value, str | Path) and bool(str(value).strip())) or (number and hint is str))
+        _require(isinstance(value, str | Path) or (number and hint is str))
         return str(value) if hint is str else value
     if hint is bool:
         _require(isinstance(value, bool))

@@ -16,9 +16,10 @@ from typing import Any, Self, get_args, get_origin
 from torch import nn
 
 from scan_lightning.errors import ScanError
-from scan_lightning.options import NODE, check_arguments, options_of
+from scan_lightning.options import NODE, check_arguments, options_of, takes_any_keyword
 
 PARTIAL = "_partial_"
+EXTRAS = ("groups", "interval", "frequency", "monitor")  # keys of a partial that are taken out before it is built
 OURS = "scan_lightning"
 ARGUMENTS = "_arguments"
 
@@ -68,12 +69,12 @@ def specification(value: Any, name: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [specification(item, name) for item in value]
     if isinstance(value, functools.partial) and isinstance(value.func, type):
-        bound = inspect.signature(value.func).bind_partial(*value.args, **value.keywords)
-        keywords = {**{key: bound.arguments[key] for key in list(bound.arguments)[: len(value.args)]}}
-        keywords.update(value.keywords)
-        return {NODE: class_path(value.func), PARTIAL: True, **specification(keywords, name)}
+        named = inspect.signature(value.func).bind_partial(*value.args).arguments
+        keywords = specification({**named, **value.keywords}, name)
+        return {NODE: class_path(value.func), PARTIAL: True, **keywords}
     if isinstance(value, type):
         return {NODE: class_path(value), PARTIAL: True}
+    value = getattr(value, "_orig_mod", value)  # what torch.compile has wrapped
     if ARGUMENTS in getattr(value, "__dict__", {}):
         return {NODE: class_path(type(value)), **specification(value.__dict__[ARGUMENTS], name)}
     raise ScanError(
@@ -110,17 +111,26 @@ def from_specification(
     for name, value in node.items():
         if name in (NODE, PARTIAL):
             continue
-        if not isinstance(name, str) or (name not in options and not _open(cls)):
+        extra = node.get(PARTIAL) is True and name in EXTRAS
+        if not isinstance(name, str) or not (name in options or extra or takes_any_keyword(cls)):
             raise ScanError(f"{node[NODE]} takes no argument {name!r:.80}")
-        if isinstance(value, Mapping) and NODE in value:
-            hint = options[name].hint if name in options else Any
-            value = from_specification(value, _kind_of(hint), trust=trust, allowed=allowed)
-        arguments[name] = value
+        hint = options[name].hint if name in options else Any
+        arguments[name] = _argument(value, _kind_of(hint), trust=trust, allowed=allowed)
     try:
         arguments = check_arguments(cls, arguments)
         return functools.partial(cls, **arguments) if node.get(PARTIAL) is True else cls(**arguments)
     except (ValueError, TypeError) as error:
         raise ScanError(f"{node[NODE]}: {error}") from error
+
+
+def _argument(value: Any, kind: type | tuple[type, ...], **trusted: Sequence[str]) -> Any:
+    if isinstance(value, Mapping):
+        if NODE in value:
+            return from_specification(value, kind, **trusted)
+        return {key: _argument(item, kind, **trusted) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_argument(item, kind, **trusted) for item in value]
+    return value
 
 
 def trusted_class(
@@ -134,7 +144,7 @@ def trusted_class(
     """
     module_name, _, name = path.rpartition(".")
     packages = (OURS, *trust, *allowed)
-    if not _inside(module_name, packages) or module_name.endswith("__main__"):
+    if not _inside(module_name, packages) or module_name == f"{OURS}.__main__":
         package = module_name.partition(".")[0]
         raise ScanError(
             f"names the class {path!r}, which is code outside of scan_lightning and is not imported. If you "
@@ -155,11 +165,6 @@ def trusted_class(
 
 def _inside(module: str, packages: Sequence[str]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
-
-
-def _open(cls: type) -> bool:
-    parameters = inspect.signature(cls).parameters.values()
-    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def _kind_of(hint: Any) -> type | tuple[type, ...]:

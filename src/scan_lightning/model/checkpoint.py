@@ -1,132 +1,159 @@
-"""Trained models as files: what a checkpoint carries besides Lightning's own state, and how it is read.
+"""Trained models as files: what a checkpoint says of the module, and how that is read without running code.
 
-A checkpoint needs nothing beside it: the resolved configuration, the vocabulary and the tokeniser's name lie
-in it as plain values, so `torch.load(weights_only=True)` always reads it and no code in it is ever run.
+Under Lightning's `hyper_parameters` lies the specification of the module's parts (see specification.py), under
+`state_dict` their weights. Both are tensors and plain values, which `torch.load(weights_only=True)` reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from scan_lightning.config import TrainConfig, plain
-from scan_lightning.data.text import Vocabulary, tokenizer
 from scan_lightning.errors import ScanError
 from scan_lightning.model.safe_load import load_plain
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.model.trained import TrainedModel
-from scan_lightning.validate import build
+from scan_lightning.similarity import Similarity
+from scan_lightning.specification import from_specification
 
-KEY = "scan_lightning"
-VERSION = 1
-EMBEDDING = "text_encoder.embed.weight"
+VERSION = 2
 EXPECTED = (
     "a checkpoint of scan-lightning, such as RUN/checkpoints/best.ckpt (one of the released SCAN code is "
     "read by `scan-lightning import-checkpoint`)"
 )
+KINDS: dict[str, tuple[type, ...]] = {
+    "model": (ScanModel,),
+    "similarity": (Similarity,),
+    "loss": (nn.Module,),
+    "optimizer": (Optimizer,),
+    "scheduler": (LRScheduler, ReduceLROnPlateau),
+}
+SCORING = ("model", "similarity")
 
 
-def payload(
-    config: TrainConfig, vocabulary: Vocabulary, tokenizer_name: str, feature_dim: int
-) -> dict[str, Any]:
-    """Return what a checkpoint holds under `KEY`, plain values only."""
-    return {
-        "version": VERSION,
-        "config": plain(config),
-        "vocabulary": list(vocabulary.words),
-        "tokenizer": tokenizer_name,
-        "feature_dim": feature_dim,
-    }
-
-
-def load(path: str | Path) -> TrainedModel:
+def load(path: str | Path, trust: Sequence[str] = ()) -> TrainedModel:
     """Read a trained model from a checkpoint, onto the CPU.
 
     Args:
         path: a run's `checkpoints/best.ckpt` or `last.ckpt`, or what `import-checkpoint` wrote.
+        trust: packages besides this one whose classes the checkpoint may name. Their code is run.
 
     Raises:
-        ScanError: there is no such file, or it is no whole, safe checkpoint of this version.
+        ScanError: there is no such file, it is no complete, safe checkpoint of this version, or it names a class
+            that is not trusted.
     """
-    path = Path(path)
-    content = _read(path)
-    found = _plain_payload(path, content)
-    try:
-        config = build(TrainConfig, found["config"])
-        vocabulary = Vocabulary(found["vocabulary"])
-        tokenizer(found["tokenizer"])
-    except (ScanError, ValueError, TypeError) as error:
-        raise ScanError(f"{path}: {error}") from error
-    state = _network_state(path, content["state_dict"])
-    if EMBEDDING not in state:
-        raise ScanError(
-            f"{path}: the word embedding is missing from its weights (no '{EMBEDDING}'); take a checkpoint "
-            "that was not edited"
-        )
-    rows = len(state[EMBEDDING]) if state[EMBEDDING].ndim else 0
-    if rows != len(vocabulary):
-        raise ScanError(
-            f"{path}: the word embedding has {rows} rows, but the vocabulary "
-            f"{len(vocabulary)} words. They do not belong together; take a checkpoint that was not edited."
-        )
-    network = ScanModel(found["feature_dim"], len(vocabulary), config.model)
-    _load_weights(path, network, state)
-    return TrainedModel(network, config, vocabulary, found["tokenizer"])
+    content = read_checkpoint(path)
+    parts = build_parts(path, content, trust, SCORING)
+    model, similarity = parts["model"], parts["similarity"]
+    module = nn.ModuleDict({"model": model, "similarity": similarity})
+    kept = {name: value for name, value in content["state_dict"].items() if not name.startswith("loss.")}
+    check_state(path, module, kept)
+    module.load_state_dict(kept)
+    return TrainedModel(model, similarity)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = load_plain(path, expected=EXPECTED)
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict) or KEY not in content:
+def read_checkpoint(path: str | Path, *, lazily: bool = False) -> dict[str, Any]:
+    """Return the content of a checkpoint, found to have a specification of this version and weights.
+
+    Raises:
+        ScanError: there is no such file, or it is none of ours.
+    """
+    content = load_plain(Path(path), expected=EXPECTED, lazily=lazily)
+    found = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(found, dict) or "version" not in found or not isinstance(content.get("state_dict"), dict):
         raise ScanError(
-            f"{path}: was not written by scan-lightning (no '{KEY}' in it), so its settings are unknown; "
+            f"{path}: was not written by scan-lightning (no specification of its model in it); "
             f"expected {EXPECTED}"
         )
-    return content
-
-
-def _plain_payload(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    found = content[KEY]
-    version = found.get("version") if isinstance(found, dict) else None
-    if version != VERSION:
+    if type(found["version"]) is not int or found["version"] != VERSION:
         raise ScanError(
-            f"{path}: checkpoint version {version}, this scan-lightning reads version {VERSION}; "
+            f"{path}: checkpoint version {found['version']!r:.40}, this scan-lightning reads version {VERSION}; "
             "use the release that wrote it"
         )
-    types = {"config": dict, "vocabulary": list, "tokenizer": str, "feature_dim": int}
-    for name, kind in types.items():
-        if not isinstance(found.get(name), kind):
-            raise ScanError(
-                f"{path}: '{KEY}' in it has no valid '{name}'; take a checkpoint that was not edited"
-            )
-    result: dict[str, Any] = found
-    return result
-
-
-def _network_state(path: Path, state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The encoders' weights among the state of the LightningModule."""
-    prefix = "model."
-    names = {name.removeprefix(prefix): value for name, value in state.items()}
-    wrong = [name for name, value in names.items() if not isinstance(value, Tensor)]
+    wrong = [name for name, value in content["state_dict"].items() if not isinstance(value, Tensor)]
     if wrong:
-        raise ScanError(f"{path}: '{wrong[0]}' in its state_dict is no tensor; take a checkpoint not edited")
-    return names
-
-
-def _load_weights(path: Path, network: ScanModel, state: Mapping[str, Tensor]) -> None:
-    expected = network.state_dict()
-    faults = [f"no {name}" for name in expected if name not in state]
-    faults += [f"{name}, which the model does not have" for name in state if name not in expected]
-    faults += [
-        f"{name} of shape {tuple(state[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in expected
-        if name in state and state[name].shape != expected[name].shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ScanError(
-            f"{path}: its weights do not fit its own configuration: it holds {'; '.join(faults[:3])}{more}"
+            f"{path}: {wrong[0]!r:.80} in its state_dict is no tensor; take a checkpoint that was not edited"
         )
-    network.load_state_dict(dict(state))
+    return dict(content)
+
+
+def build_parts(
+    path: str | Path,
+    content: Mapping[str, Any],
+    trust: Sequence[str] = (),
+    names: Sequence[str] = tuple(KINDS),
+) -> dict[str, Any]:
+    """Build parts of the module that a checkpoint describes, without their weights.
+
+    Args:
+        path: of the checkpoint, for messages.
+        content: of the checkpoint.
+        trust: packages besides this one whose classes it may name.
+        names: which parts.
+
+    Raises:
+        ScanError: a part is missing, cannot be built, or is of a class that is not trusted.
+    """
+    parts = {}
+    for name in names:
+        node = content["hyper_parameters"].get(name)
+        if node is None and name == "scheduler":
+            parts[name] = None
+            continue
+        try:
+            # First without memory: sizes that the weights do not have are found before any is allocated.
+            if name in SCORING and not trust:
+                with torch.device("meta"):
+                    part = from_specification(node, KINDS[name])
+                check_state(path, part, _below(content["state_dict"], name))
+            parts[name] = from_specification(node, KINDS[name], trust=trust, allowed=("torch.optim",))
+        except ScanError as error:
+            raise ScanError(f"{path}: {name}: {error}") from error
+        except (RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
+            raise ScanError(
+                f"{path}: {name}: cannot be built ({error!s:.200}); take a checkpoint that was not edited"
+            ) from error
+    return parts
+
+
+def check_state(path: str | Path, module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not exactly those of a module.
+
+    Raises:
+        ScanError: a tensor is missing, unknown, or of another type or shape.
+    """
+    expected = {name.replace("_orig_mod.", ""): value for name, value in module.state_dict().items()}
+    problems = [f"no {name}" for name in expected if name not in state]
+    problems += [f"{name!s:.80}, which the model does not have" for name in state if name not in expected]
+    problems += [
+        f"{name} {_kind(state[name])} instead of {_kind(expected[name])}"
+        for name in expected
+        if name in state and _kind(state[name]) != _kind(expected[name])
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ScanError(
+            f"{path}: its weights do not fit its own specification: it holds {'; '.join(problems[:3])}{more}. "
+            "Take a checkpoint that was not edited"
+        )
+
+
+def _kind(tensor: Tensor) -> str:
+    layout = "" if tensor.layout is torch.strided and not tensor.is_quantized else f" {tensor.layout}"
+    return f"{str(tensor.dtype).removeprefix('torch.')}{layout} {tuple(tensor.shape)}"
+
+
+def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {
+        key.removeprefix(prefix): value
+        for key, value in state.items()
+        if isinstance(key, str) and key.startswith(prefix)
+    }

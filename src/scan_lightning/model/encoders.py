@@ -6,12 +6,14 @@ Shapes: n items of a batch, k regions, t tokens, F feature width, V vocabulary, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrizations import weight_norm as normalise_weight
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from scan_lightning.data.text import Vocabulary
 from scan_lightning.model.gru import run_gru
 
 EPSILON = 1e-8
@@ -33,77 +35,75 @@ def l2_normalise(x: Tensor) -> Tensor:
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    x = x if x.dtype == torch.float64 else x.float()
+    x = at_least_fp32(x)
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x * torch.where(norm > 0, 1 / (norm + EPSILON), 0.0)
 
 
-class ImageEncoder(nn.Module):
+class LinearEncoder(nn.Module):
     """One linear layer over each region.
 
     Initialised as released: Xavier uniform with zero bias, or, weight-normalised, torch's default with one
     norm for the whole matrix (`dim=None`).
 
     Args:
-        feature_dim: F.
-        embed_size: D.
-        normalize: L2-normalise each region's embedding.
-        weight_norm: the weight-normalised variant.
+        feature_dim: F
+        embed_size: D
+        weight_norm: the weight-normalised variant
     """
 
-    def __init__(
-        self, feature_dim: int, embed_size: int, *, normalize: bool = True, weight_norm: bool = False
-    ) -> None:
+    def __init__(self, feature_dim: int, embed_size: int, *, weight_norm: bool = False) -> None:
         super().__init__()
-        self.normalize = normalize
         self.fc = nn.Linear(feature_dim, embed_size)
         if weight_norm:
-            self.fc = _weight_normalised(self.fc)
+            # torch takes dim=None and documents it; only its annotation does not.
+            self.fc = normalise_weight(self.fc, dim=None)  # type: ignore[arg-type]
         else:
             bound = math.sqrt(6 / (feature_dim + embed_size))
             nn.init.uniform_(self.fc.weight, -bound, bound)
             nn.init.zeros_(self.fc.bias)
 
-    def forward(self, regions: Tensor) -> Tensor:
-        """Embed regions (n, k, F) of any float dtype as (n, k, D), fp32 (fp64 in an fp64 model).
+    def forward(self, regions: Tensor, counts: Tensor) -> Tensor:
+        """Embed regions (n, k, F) of any float dtype as (n, k, D); padding is embedded too.
 
-        The features are converted here, once, on the device: stores hold fp16 to halve what is moved.
+        The features are converted here, once, on the device: stores hold fp16 to halve the transfer.
         """
         if not torch.is_autocast_enabled(regions.device.type):
             regions = regions.to(self.fc.bias.dtype)
         embedded: Tensor = self.fc(regions)
-        return l2_normalise(embedded) if self.normalize else _at_least_fp32(embedded)
+        return embedded
 
 
-class TextEncoder(nn.Module):
+class GRUEncoder(nn.Module):
     """Word embedding and one GRU layer; two directions are averaged.
 
     Initialised as released: embeddings uniform in [-0.1, 0.1], the GRU by torch's default.
 
     Args:
-        vocabulary_size: V.
-        word_size: width of a word's embedding.
-        embed_size: D.
-        bidirectional: read captions in both directions.
-        normalize: L2-normalise each word's vector.
+        vocabulary: the words, and the tokeniser that makes them
+        word_size: width of a word's embedding
+        embed_size: D
+        bidirectional: read captions in both directions
     """
 
     def __init__(
-        self,
-        vocabulary_size: int,
-        word_size: int,
-        embed_size: int,
-        *,
-        bidirectional: bool = True,
-        normalize: bool = True,
+        self, vocabulary: Vocabulary, word_size: int, embed_size: int, *, bidirectional: bool = True
     ) -> None:
         super().__init__()
-        self.normalize = normalize
-        self.embed = nn.Embedding(vocabulary_size, word_size)
+        self.vocabulary = vocabulary
+        self.embed = nn.Embedding(len(vocabulary), word_size)
         self.rnn = nn.GRU(word_size, embed_size, batch_first=True, bidirectional=bidirectional)
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
 
-    def forward(self, tokens: Tensor, counts: Tensor) -> Tensor:
+    def tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Token ids of each sentence, `<start>` and `<end>` included."""
+        return self.vocabulary.tokenize(sentences)
+
+    def words(self, sentence: str) -> list[str]:
+        """The word that each row of a sentence's embedding stands for."""
+        return self.vocabulary.words_of(sentence)
+
+    def forward(self, tokens: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Embed captions.
 
         Args:
@@ -111,11 +111,11 @@ class TextEncoder(nn.Module):
             counts: (n,) tokens of each caption, at least 1.
 
         Returns:
-            (n, t, D), fp32 (fp64 in an fp64 model); zero past a caption's count.
+            (n, t, D), zero past a caption's count, and the counts.
         """
         if len(tokens) == 0:  # a rank's share of a last batch smaller than the number of ranks
-            return self.embed.weight.new_zeros(0, tokens.shape[1], self.rnn.hidden_size)
-        # Packed, so that the backward direction starts at a caption's last word and not in its padding.
+            return self.embed.weight.new_zeros(0, tokens.shape[1], self.rnn.hidden_size), counts
+        # Packed, so that the reverse direction starts at a caption's last word and not in its padding.
         packed = pack_padded_sequence(
             self.embed(tokens), counts.cpu(), batch_first=True, enforce_sorted=False
         )
@@ -123,15 +123,11 @@ class TextEncoder(nn.Module):
             run_gru(self.rnn, packed), batch_first=True, total_length=tokens.shape[1]
         )
         if self.rnn.bidirectional:
-            forward, backward = hidden.chunk(2, dim=-1)
-            hidden = (forward + backward) / 2
-        return l2_normalise(hidden) if self.normalize else _at_least_fp32(hidden)
+            forward, reverse = hidden.chunk(2, dim=-1)
+            hidden = (forward + reverse) / 2
+        return hidden, counts
 
 
-def _weight_normalised(layer: nn.Linear) -> nn.Linear:
-    # torch takes dim=None at run time and says so in its documentation; only its annotation forgets it.
-    return weight_norm(layer, dim=None)  # type: ignore[arg-type, no-any-return]
-
-
-def _at_least_fp32(x: Tensor) -> Tensor:
+def at_least_fp32(x: Tensor) -> Tensor:
+    """Return x in fp32, or as it is in fp64."""
     return x if x.dtype == torch.float64 else x.float()

@@ -1,62 +1,99 @@
-"""The model as a plain module: two encoders, built from the configuration."""
+"""The two encoders as one module, with the normalisation of their outputs (paper, section 3.1)."""
 
 from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from scan_lightning.choices import Rule
-from scan_lightning.model.encoders import ImageEncoder, TextEncoder
-from scan_lightning.settings import AttentionConfig, ModelConfig
-from scan_lightning.similarity import Attention, SumMax
+from scan_lightning.data.text import Vocabulary
+from scan_lightning.model.encoders import GRUEncoder, LinearEncoder, at_least_fp32, l2_normalise
+from scan_lightning.options import Range
+from scan_lightning.specification import Configurable
 
 
-class ScanModel(nn.Module):
-    """What has weights in stacked cross attention; the similarity between its outputs has none.
+class ScanModel(Configurable, nn.Module):
+    """A region encoder and a text encoder into one space.
 
     Args:
-        feature_dim: F, width of the region features.
-        vocabulary_size: V, number of token ids, specials included.
-        config: the two encoders' settings.
+        feature_dim: F, width of the region features
+        vocabulary: words of the released text encoder; an own text encoder may ignore it
+        embed_size: D, width of the space that regions and words share
+        word_size: width of a word's embedding, the input of the GRU
+        bidirectional: read captions in both directions and average
+        normalize_regions: divide each region's vector by its L2 norm
+        normalize_words: divide each word's vector by its L2 norm
+        weight_norm: weight-normalised region projection
+        regions: class of an own region encoder, called with those of feature_dim and embed_size it takes
+        words: class of an own text encoder, called with those of vocabulary and embed_size it takes
+
+    Raises:
+        ValueError: an argument of another type or out of its range.
     """
 
-    def __init__(self, feature_dim: int, vocabulary_size: int, config: ModelConfig) -> None:
+    def __init__(
+        self,
+        feature_dim: Annotated[int, Range(at_least=1)],
+        vocabulary: Vocabulary | None = None,
+        embed_size: Annotated[int, Range(at_least=1)] = 1024,
+        word_size: Annotated[int, Range(at_least=1)] = 300,
+        bidirectional: bool = True,
+        normalize_regions: bool = True,
+        normalize_words: bool = True,
+        weight_norm: bool = False,
+        regions: Callable[..., nn.Module] | None = None,
+        words: Callable[..., nn.Module] | None = None,
+    ) -> None:
         super().__init__()
-        self.feature_dim, self.embed_size = feature_dim, config.embed_size
-        self.image_encoder = ImageEncoder(
-            feature_dim,
-            config.embed_size,
-            normalize=config.normalize_regions,
-            weight_norm=config.weight_norm,
-        )
-        self.text_encoder = TextEncoder(
-            vocabulary_size,
-            config.word_size,
-            config.embed_size,
-            bidirectional=config.bidirectional,
-            normalize=config.normalize_words,
-        )
+        self.feature_dim, self.embed_size = feature_dim, embed_size
+        self.normalize_regions, self.normalize_words = normalize_regions, normalize_words
+        self.image_encoder: nn.Module
+        self.text_encoder: nn.Module
+        if regions is None:
+            self.image_encoder = LinearEncoder(feature_dim, embed_size, weight_norm=weight_norm)
+        else:
+            self.image_encoder = _build(regions, feature_dim=feature_dim, embed_size=embed_size)
+        if words is not None:
+            self.text_encoder = _build(words, vocabulary=vocabulary, embed_size=embed_size)
+        elif vocabulary is None:
+            raise ValueError("vocabulary is needed by the released text encoder, not None")
+        else:
+            self.text_encoder = GRUEncoder(vocabulary, word_size, embed_size, bidirectional=bidirectional)
 
     def encode_images(self, regions: Tensor, counts: Tensor) -> Tensor:
-        """Embed region features (n, k, F), any float dtype, as (n, k, D) fp32, zero past a count of (n,)."""
-        embedded: Tensor = self.image_encoder(regions)
+        """Embed regions.
+
+        Args:
+            regions: (n, k, F) features of any float dtype.
+            counts: (n,) regions of each image; the others are padding.
+
+        Returns:
+            (n, k, D) fp32 (fp64 in an fp64 model), zero past a count.
+        """
+        embedded: Tensor = self.image_encoder(regions, counts)
+        embedded = l2_normalise(embedded) if self.normalize_regions else at_least_fp32(embedded)
         padding = torch.arange(regions.shape[1], device=counts.device) >= counts[:, None]
         return embedded.masked_fill(padding[..., None], 0.0)
 
-    def encode_captions(self, tokens: Tensor, counts: Tensor) -> Tensor:
-        """Embed token ids (n, t) with counts (n,) as (n, t, D) fp32, zero past a count."""
-        embedded: Tensor = self.text_encoder(tokens, counts)
-        return embedded
+    def encode_captions(self, tokens: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed captions.
+
+        Args:
+            tokens: (n, t) int64 ids of the text encoder.
+            counts: (n,) tokens of each caption, at least 1; the others are padding.
+
+        Returns:
+            (n, w, D) fp32 (fp64 in an fp64 model), zero past a count, and (n,) words of each caption.
+        """
+        embedded, words = self.text_encoder(tokens, counts)
+        embedded = l2_normalise(embedded) if self.normalize_words else at_least_fp32(embedded)
+        padding = torch.arange(embedded.shape[1], device=embedded.device) >= words.to(embedded.device)[:, None]
+        return embedded.masked_fill(padding[..., None], 0.0), words
 
 
-def build_rule(config: AttentionConfig) -> Attention | SumMax:
-    """Return the similarity rule a configuration describes."""
-    if config.rule == Rule.summax:
-        return SumMax(direction=str(config.direction))
-    return Attention(
-        direction=str(config.direction),
-        smoothing=config.smoothing,
-        raw_norm=str(config.raw_norm),
-        aggregation=str(config.aggregation),
-        lse_scale=config.lse_scale,
-    )
+def _build(encoder: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
+    taken = inspect.signature(encoder).parameters
+    return encoder(**{name: value for name, value in arguments.items() if name in taken})

@@ -10,11 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scan_lightning.config import TrainConfig
-from scan_lightning.data.captions import CaptionTokens
-from scan_lightning.data.text import END, SPECIALS, START, Vocabulary, tokenizer
-from scan_lightning.model.scan import ScanModel, build_rule
-from scan_lightning.similarity import Rule, attend, similarity_matrix
+from scan_lightning.model.scan import ScanModel
+from scan_lightning.similarity import Similarity, attend, similarity_matrix
 
 IMAGE_BLOCK = 128  # items encoded at a time by `similarity`
 CAPTION_BLOCK = 512
@@ -41,22 +38,15 @@ class Attended:
 
 
 class TrainedModel:
-    """A model ready to score and to explain: weights, rule, vocabulary and tokeniser.
+    """A model ready to score and to explain.
 
     Args:
         network: the encoders; put into evaluation mode.
-        config: what it was trained with.
-        vocabulary: words by id.
-        tokenizer_name: how captions become words.
+        similarity: of an image and a caption.
     """
 
-    def __init__(
-        self, network: ScanModel, config: TrainConfig, vocabulary: Vocabulary, tokenizer_name: str
-    ) -> None:
-        self.network = network.eval()
-        self.config, self.vocabulary, self.tokenizer_name = config, vocabulary, tokenizer_name
-        self.rule: Rule = build_rule(config.attention)
-        self._tokenizer = tokenizer(tokenizer_name)
+    def __init__(self, network: ScanModel, similarity: Similarity) -> None:
+        self.network, self.rule = network.eval(), similarity.eval()
 
     @property
     def feature_dim(self) -> int:
@@ -71,7 +61,38 @@ class TrainedModel:
     def to(self, device: torch.device | str) -> TrainedModel:
         """Move it to another device, in place, and return it."""
         self.network.to(device)
+        self.rule.to(device)
         return self
+
+    @torch.no_grad()
+    def encode_images(self, features: Features, counts: Tensor | None = None) -> Tensor:
+        """Embed images.
+
+        Args:
+            features: (n, k, F) region features of any float dtype.
+            counts: (n,) integers, regions of each image; the others are padding. None: all k.
+
+        Returns:
+            (n, k, D) float32 on the model's device, zero past each count.
+
+        Raises:
+            ValueError: another shape or width, a count outside 1 to k, or NaN or infinity in a region that
+                counts.
+        """
+        features = self._features(features, 3)
+        counts = self._counts(features, counts)
+        encoded = [features.new_zeros(0, features.shape[1], self.network.embed_size, dtype=torch.float32)]
+        for first in range(0, len(features), IMAGE_BLOCK):
+            part = features[first : first + IMAGE_BLOCK].to(self.device)
+            count = counts[first : first + IMAGE_BLOCK]
+            _require_finite(part, count, first)
+            encoded.append(self.network.encode_images(part, count))
+        return torch.cat([part.to(self.device) for part in encoded])
+
+    @torch.no_grad()
+    def encode_captions(self, sentences: Sequence[str]) -> Tensor:
+        """Embed sentences as (n, t, D) float32 on the model's device, zero past each one's words."""
+        return self._captions(sentences)[0]
 
     @torch.no_grad()
     def similarity(
@@ -92,43 +113,21 @@ class TrainedModel:
                 counts, or one string instead of a list.
         """
         features = self._features(region_features, 3)
-        if isinstance(sentences, str):
-            raise ValueError(f"sentences is one string; expected a list, such as [{sentences!r}]")
         if len(features) == 0 or len(sentences) == 0:
             return torch.zeros(len(features), len(sentences), device=self.device)
-        counts = torch.full((len(features),), features.shape[1]) if region_counts is None else region_counts
-        counts = torch.as_tensor(counts).to(self.device)
-        if counts.shape != (len(features),):
-            raise ValueError(
-                f"region_counts is of shape {tuple(counts.shape)}, expected ({len(features)},), one an image"
+        counts = self._counts(features, region_counts)
+        regions = self.encode_images(features, counts)
+        scores = []
+        for first in range(0, len(sentences), CAPTION_BLOCK):
+            words, word_counts = self._captions(sentences[first : first + CAPTION_BLOCK])
+            scores.append(
+                similarity_matrix(regions, words, self.rule, region_counts=counts, word_counts=word_counts)
             )
-        encoded = []
-        for first in range(0, len(features), IMAGE_BLOCK):
-            part = features[first : first + IMAGE_BLOCK].to(self.device)
-            count = counts[first : first + IMAGE_BLOCK]
-            _require_finite(part, count, first)
-            encoded.append(self.network.encode_images(part, count))
-        regions = torch.cat(encoded)
-        tokens = CaptionTokens(
-            [
-                np.array([self.vocabulary.id(word) for word in words], np.int32)
-                for words in self._tokenizer.tokenize(sentences)
-            ]
-        )
-        parts = []
-        for positions in np.split(np.arange(len(tokens)), range(CAPTION_BLOCK, len(tokens), CAPTION_BLOCK)):
-            padded, word_counts = tokens.padded(positions)
-            words_JWD = self.network.encode_captions(padded.to(self.device), word_counts)
-            parts.append(
-                similarity_matrix(
-                    regions, words_JWD, self.rule, region_counts=counts, word_counts=word_counts
-                )
-            )
-        return torch.cat(parts, 1)
+        return torch.cat(scores, 1)
 
     @torch.no_grad()
     def attend(self, region_features: Features, sentence: str) -> Attended:
-        """Return what a sentence and an image look at in each other.
+        """Return what a sentence and an image attend to in each other.
 
         Args:
             region_features: (k, F) the image's regions, without padding.
@@ -136,17 +135,34 @@ class TrainedModel:
 
         Raises:
             ValueError: another shape or width, or NaN or infinity in a region.
+            ScanError: the similarity has no attention to show.
         """
-        features = self._features(region_features, 2).to(self.device)
-        _require_finite(features[None], torch.tensor([len(features)], device=self.device))
-        (words,) = self._tokenizer.tokenize([sentence])
-        ids = torch.tensor([self.vocabulary.encode(words)], device=self.device)
-        regions = self.network.encode_images(
-            features[None], torch.tensor([len(features)], device=self.device)
-        )
-        embedded = self.network.encode_captions(ids, torch.tensor([ids.shape[1]]))
-        weights, relevance = attend(regions[0], embedded[0], self.rule)
-        return Attended([SPECIALS[START], *words, SPECIALS[END]], weights, relevance)
+        features = self._features(region_features, 2)
+        (regions,) = self.encode_images(features[None])
+        embedded, counts = self._captions([sentence])
+        weights, relevance = attend(regions, embedded[0, : int(counts[0])], self.rule)
+        return Attended(self.network.text_encoder.words(sentence), weights, relevance)  # type: ignore[operator]
+
+    def _captions(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        if isinstance(sentences, str):
+            raise ValueError(f"sentences is one string; expected a list, such as [{sentences!r}]")
+        ids = self.network.text_encoder.tokenize(sentences)  # type: ignore[operator]
+        counts = torch.tensor([len(tokens) for tokens in ids], dtype=torch.int64)
+        padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(tokens) for tokens in ids], batch_first=True)
+        words, word_counts = self.network.encode_captions(padded.to(self.device), counts)
+        return words, word_counts.cpu()
+
+    def _counts(self, features: Tensor, counts: Tensor | None) -> Tensor:
+        if counts is None:
+            return torch.full((len(features),), features.shape[1], device=self.device)
+        counts = torch.as_tensor(counts).to(self.device)
+        if counts.shape != (len(features),):
+            raise ValueError(
+                f"region_counts is of shape {tuple(counts.shape)}, expected ({len(features)},), one an image"
+            )
+        if len(counts) and not 1 <= int(counts.min()) <= int(counts.max()) <= features.shape[1]:
+            raise ValueError(f"region_counts must be in 1..{features.shape[1]}, not {counts.tolist()[:5]}")
+        return counts
 
     def _features(self, features: Features, dimensions: int) -> Tensor:
         tensor = torch.as_tensor(features)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
-from scan_lightning.config import EvaluateConfig, plain
-from scan_lightning.data.datamodule import PairData
+from scan_lightning.config.schema import EvaluateConfig, plain
+from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.errors import ScanError
+from scan_lightning.files import write_text
 from scan_lightning.model.checkpoint import load
-from scan_lightning.training.encoding_progress import EncodingProgress
-from scan_lightning.training.files import write_text
+from scan_lightning.training.evaluation import evaluate_split
 from scan_lightning.training.module import ScanModule
-from scan_lightning.training.outcome import OutcomeWriter, check_split, depth, print_outcome
 from scan_lightning.training.record import RunRecord
-from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
+from scan_lightning.training.results import print_results
+from scan_lightning.training.trainer import is_main_process
 
 
 def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
     """Evaluate a checkpoint on a split of a store.
 
-    Words become ids by the checkpoint's own tokeniser and vocabulary, never the store's.
+    Words become ids by the checkpoint's own text encoder, never the store's.
 
     Args:
         config: checked.
@@ -36,31 +36,31 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
         ScanError: an unusable checkpoint or store, or two that do not fit each other.
         KeyboardInterrupt: stopped; nothing is written.
     """
-    trained = load(config.checkpoint)
-    data = PairData(
-        config.data.path,
-        workers=config.data.workers,
-        vocabulary=trained.vocabulary,
-        tokenizer=trained.tokenizer_name,
-        validation=str(config.split),
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    trained = load(config.checkpoint, config.trust)
+    data = ScanDataModule(config.data.path, workers=config.data.workers, test_split=config.split)
+    check_width(data, trained.feature_dim, config.checkpoint)
+    record = RunRecord("evaluate", plain(config), run_dir)
+    module = ScanModule(trained.network, trained.rule)
+    results = evaluate_split(
+        module, data=data, trainer=config.trainer, run_dir=run_dir, folds=config.folds
     )
-    if data.feature_dim != trained.feature_dim:
-        raise ScanError(
-            f"{data.store.path}: its features are {data.feature_dim} wide, but {config.checkpoint} takes "
-            f"{trained.feature_dim}; give the store it was trained on, or one with the same features"
-        )
-    check_split(data.store, data.validation, config.folds)
-    module = ScanModule(trained.config, trained.network, trained.vocabulary, trained.tokenizer_name)
-    module.folds = config.folds
-    module.top_k = depth(data.store, data.validation, config.folds)
-    record = RunRecord("evaluate", config, run_dir)
-    with lightning_run():
-        writer = OutcomeWriter(run_dir, data.store, data.validation)
-        trainer = build_trainer(config.trainer, run_dir, callbacks=[writer, EncodingProgress()])
-        trainer.validate(module, datamodule=data, verbose=False)
-    results: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
     if is_main_process():
-        write_text(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+        write_text(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
         record.end("done", checkpoint=config.checkpoint, data=str(data.store.path))
-        print_outcome(results, run_dir)
+        print_results(results, run_dir)
     return results
+
+
+def check_width(data: ScanDataModule, feature_dim: int, checkpoint: str) -> None:
+    """Refuse features that a model does not take.
+
+    Raises:
+        ScanError: their width is another.
+    """
+    if data.feature_dim != feature_dim:
+        raise ScanError(
+            f"{data.store.path}: its features are {data.feature_dim} wide, but {checkpoint} takes "
+            f"{feature_dim}; give the store it was trained on, or one with the same features"
+        )

@@ -1,176 +1,280 @@
-"""The LightningModule: what is computed in a step, and what of it is logged."""
+"""The LightningModule: the steps of training and evaluation, and what they log.
+
+It needs nothing of this project's commands: any Trainer runs it, on `ScanDataModule` or on any DataModule
+that yields `PairBatch` for training and `ImageBatch` and `CaptionBatch` for evaluation.
+"""
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lightning.pytorch as pl
 import torch
-import torch.distributed as dist
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from scan_lightning.choices import Negatives, NegativesScope
-from scan_lightning.config import TrainConfig
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
-from scan_lightning.data.text import Vocabulary
-from scan_lightning.model.checkpoint import KEY, payload
-from scan_lightning.model.scan import ScanModel, build_rule
-from scan_lightning.retrieval.queries import TOP_K
+from scan_lightning.errors import ScanWarning
+from scan_lightning.model.checkpoint import build_parts, check_state, read_checkpoint
+from scan_lightning.model.scan import ScanModel
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.score import rank_split
-from scan_lightning.similarity import triplet_loss
-from scan_lightning.training.embedding import SplitEmbeddings
-from scan_lightning.training.encode import encode_pairs
-from scan_lightning.training.global_loss import loss_share
+from scan_lightning.similarity import Attention, Similarity
+from scan_lightning.specification import specification
+from scan_lightning.training.loss import TripletLoss, batch_loss, encode_pairs
+from scan_lightning.training.optimizers import build_optimizer, build_scheduler
+from scan_lightning.training.split_embeddings import SplitEmbeddings
+
+SPECIFICATION = 2  # version of what `hyper_parameters` of a checkpoint holds
+COMPILED = "_orig_mod."  # torch.compile's prefix of a wrapped module's names
 
 
 class ScanModule(pl.LightningModule):
-    """Trains and evaluates a `ScanModel`.
+    """Trains and evaluates a model with a similarity.
 
     Args:
-        config: of the run.
-        network: what is trained.
-        vocabulary: its words; saved with every checkpoint, as is the next.
-        tokenizer: name of the tokeniser that makes the words.
+        model: the encoders.
+        similarity: of an image's regions and a caption's words.
+        optimizer: a `functools.partial` of an optimizer; its `groups` maps prefixes of parameter names to
+            arguments of their own. None: Adam, 2e-4.
+        scheduler: a `functools.partial` of a learning-rate schedule, stepped once an epoch; its `interval`,
+            `frequency` and `monitor` are Lightning's. None: a constant rate.
+        loss: of a batch; None: `TripletLoss()`.
 
     Attributes:
-        metrics: of the last validation.
-        ranks: of the last validation; by `evaluate`, with the best items of each query.
-        folds: how many folds the next validation ranks within.
-        top_k: how many of the best items of each query are kept, when they are kept.
-        keep_top: whether the next validation of a training run keeps the best items of each query too.
-        step_values: learning rate and gradient norm of the last step.
+        ranks: of the last evaluation, with its `top_k` best items of each query.
+        metrics: of the last evaluation.
+        folds: how many folds the next evaluation ranks within.
+        top_k: how many of the best items of each query the next evaluation keeps.
+        progress: whether ranking shows its progress.
+
+    Raises:
+        ScanError: an argument that a checkpoint could not describe, such as a lambda.
     """
 
     def __init__(
-        self, config: TrainConfig, network: ScanModel, vocabulary: Vocabulary, tokenizer: str
+        self,
+        model: ScanModel,
+        similarity: Similarity | None = None,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[..., Any] | None = None,
+        loss: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.config, self.vocabulary, self.tokenizer = config, vocabulary, tokenizer
-        self.model = network
-        self.rule = build_rule(config.attention)
-        self.metrics: RetrievalMetrics | None = None
+        self.model = model
+        self.similarity = similarity if similarity is not None else Attention()
+        self.loss = loss if loss is not None else TripletLoss()
+        self.optimizer = optimizer if optimizer is not None else functools.partial(torch.optim.Adam, lr=2e-4)
+        self.scheduler = scheduler
         self.ranks: Ranks | None = None
-        self.folds = 1
-        self.top_k = TOP_K
-        self.keep_top = False
-        self.step_values: dict[str, float | Tensor] = {}
-        self._split: list[SplitEmbeddings] = []
+        self.metrics: RetrievalMetrics | None = None
+        self.folds, self.top_k, self.progress = 1, 0, False
+        self._evaluated: SplitEmbeddings | None = None
+        self.save_hyperparameters(self._specification())
+        self.register_state_dict_post_hook(_drop_compiled_prefix)
+        self.register_load_state_dict_pre_hook(_add_compiled_prefix)
+
+    def _specification(self) -> dict[str, Any]:
+        parts = ("model", "similarity", "optimizer", "scheduler", "loss")
+        found = {name: specification(getattr(self, name), name) for name in parts}
+        return {"version": SPECIFICATION, **found}
+
+    @property
+    def hparams_initial(self) -> Any:
+        """What loggers show: the hyperparameters without the vocabulary's words."""
+        shown = super().hparams_initial
+        model = {name: value for name, value in shown.get("model", {}).items() if name != "vocabulary"}
+        shown["model"] = model
+        return shown
+
+    @property
+    def lr(self) -> float:
+        """The optimizer's learning rate, which `Tuner.lr_find` sets."""
+        assert isinstance(self.optimizer, functools.partial)
+        return float(self.optimizer.keywords["lr"])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        assert isinstance(self.optimizer, functools.partial)
+        self.optimizer = functools.partial(self.optimizer, lr=float(value))
+        self.hparams["optimizer"] = specification(self.optimizer, "optimizer")
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | Path,
+        map_location: torch.device | str | None = None,
+        *,
+        trust: Sequence[str] = (),
+        **_: Any,
+    ) -> Self:
+        """Build the module that a checkpoint describes and load its weights.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: where the weights go; None: the CPU.
+            trust: packages besides this one whose classes it may name.
+
+        Raises:
+            ScanError: no checkpoint, a damaged one, or one that names a class that is not trusted.
+        """
+        content = read_checkpoint(checkpoint_path)
+        module = cls(**build_parts(checkpoint_path, content, trust))
+        check_state(checkpoint_path, module, content["state_dict"])
+        module.load_state_dict(content["state_dict"])
+        return module.to(map_location or "cpu")
+
+    # -- training
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
-        """Return the triplet loss of a batch, the sum over the pairs of all processes, and how many they are.
+        """Return the loss of this process's share of the batch, and log the sum over all processes."""
+        own = encode_pairs(self.model, batch, int(getattr(self.loss, "micro_batches", 1)))
+        loss, total, pairs = batch_loss(self.loss, own, self.similarity, self.global_step, self._world_size)
+        figures = {"train/loss": total, "train/pairs": pairs, "train/lr": self._rate()}
+        self.log("train/loss", total, prog_bar=True, on_epoch=False)
+        self.log_dict({name: figures[name] for name in ("train/pairs", "train/lr")}, on_epoch=False)
+        return {"loss": loss, "train/loss": total, "train/pairs": pairs}
 
-        What is differentiated in a process is its share of that sum, times the number of processes: DDP
-        averages the gradients of processes, and the gradient of the sum is the sum of theirs.
-        """
-        loss = self.config.loss
-        own = encode_pairs(self.model, batch, self._part)
-        world = self.trainer.world_size
-        if world > 1 and loss.negatives_scope is NegativesScope.whole_batch:
-            share = loss_share(own, self.rule, margin=loss.margin, negatives=self._negatives())
-        elif len(own):
-            share = triplet_loss(
-                own.regions,
-                own.words,
-                self.rule,
-                margin=loss.margin,
-                negatives=str(self._negatives()),
-                region_counts=own.region_counts,
-                word_counts=own.word_counts,
+    def on_fit_start(self) -> None:
+        """Warn of an accumulation that is not one batch."""
+        hardest = getattr(self.loss, "negatives", None) == "hardest"
+        if hardest and self.trainer.accumulate_grad_batches > 1:
+            warnings.warn(
+                f"trainer.accumulate_grad_batches={self.trainer.accumulate_grad_batches}: each batch has its "
+                "hardest negatives among its own pairs only. For one loss over a large batch in less memory "
+                "give a larger data.batch_size and loss.micro_batches",
+                ScanWarning,
+                stacklevel=2,
             )
-        else:
-            share = own.regions.sum() + own.words.sum()  # zero
-        total = torch.stack([share.detach(), share.new_full((), len(own))])
-        if world > 1:
-            dist.all_reduce(total)  # Lightning's own reduction waits for all processes first
-        return {"loss": share * world, "train/loss": total[0], "train/pairs": total[1]}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer and its schedule."""
+        optimizer = build_optimizer(self.optimizer, self)
+        if self.scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": build_scheduler(self.scheduler, optimizer, self.trainer),  # type: ignore[typeddict-item]
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the Trainer is told, and log the norm that the gradient had."""
+        if gradient_clip_val is None or gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+        self.log("train/grad_norm", norm.detach(), on_epoch=False)
+
+    def _rate(self) -> float:
+        optimizers = self.trainer.optimizers
+        return float(optimizers[0].param_groups[0]["lr"]) if optimizers else float("nan")
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self._trainer is not None else 1
+
+    # -- evaluation
 
     def on_validation_epoch_start(self) -> None:
-        """Make room for the embeddings of the split about to be encoded."""
-        loaders = self.trainer.val_dataloaders
-        assert isinstance(loaders, list)
-        dim, folder = self.config.model.embed_size, Path(self.trainer.default_root_dir)
-        self._split = [SplitEmbeddings(loader, dim, self.device, folder) for loader in loaders]
+        """Begin to collect embeddings."""
+        self._evaluated = SplitEmbeddings(self.model.embed_size, Path(self.trainer.default_root_dir))
 
     def validation_step(
         self, batch: ImageBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Encode a block of images or captions, in fp32 whatever training uses."""
-        with torch.autocast(self.device.type, enabled=False):
-            if isinstance(batch, ImageBatch):
-                padded = self.model.encode_images(batch.regions, batch.counts)
-            else:
-                padded = self.model.encode_captions(batch.tokens, batch.counts)
-        self._split[dataloader_idx].put(batch_idx, padded)
+        assert self._evaluated is not None
+        embedded, counts = self._encode(batch)
+        self._evaluated.add(batch, embedded, counts)
 
     def on_validation_epoch_end(self) -> None:
-        """Rank the split and log its recalls."""
-        images, captions = (part.exchange() for part in self._split)
-        self._split = []
-        gold = torch.from_numpy(self.trainer.val_dataloaders[1].dataset.images)  # type: ignore[index]
-        evaluating = self.trainer.state.fn == "validate"
+        """Rank what was encoded and log its recalls, unless it was Lightning's sanity check."""
+        self._rank("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Begin to collect embeddings."""
+        self.on_validation_epoch_start()
+
+    def test_step(self, batch: ImageBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Encode a block of images or captions."""
+        self.validation_step(batch, batch_idx, dataloader_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Rank what was encoded and log its recalls."""
+        self._rank("test")
+
+    def predict_step(
+        self, batch: ImageBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Return a block's `rows` (n,), `embeddings` (n, k, D), zero past a count, and `counts` (n,)."""
+        embedded, counts = self._encode(batch)
+        rows = batch.image_rows if isinstance(batch, ImageBatch) else batch.caption_rows
+        return {"rows": rows.cpu(), "embeddings": embedded.cpu(), "counts": counts.cpu()}
+
+    def _encode(self, batch: ImageBatch | CaptionBatch) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, enabled=False):
+            if isinstance(batch, ImageBatch):
+                return self.model.encode_images(batch.regions, batch.counts), batch.counts
+            return self.model.encode_captions(batch.tokens, batch.counts)
+
+    def _rank(self, stage: str) -> None:
+        assert self._evaluated is not None
+        evaluated, self._evaluated = self._evaluated, None
+        if self.trainer.sanity_checking:
+            return
+        images, captions, caption_image = evaluated.finish(self.trainer)
         self.ranks = rank_split(
             images,
             captions,
-            gold,
-            self.rule,
+            caption_image,
+            self.similarity,
             folds=self.folds,
-            progress=evaluating and self.global_rank == 0,
-            top_k=self.top_k if evaluating or self.keep_top else 0,
+            progress=self.progress and self.global_rank == 0,
+            top_k=self.top_k,
             device=self.device,
             rank=self.global_rank,
             world_size=self.trainer.world_size,
-            all_reduce=self._sum_over_ranks,
+            all_reduce=functools.partial(self.trainer.strategy.reduce, reduce_op="sum"),
         )
         self.metrics = RetrievalMetrics.from_ranks(self.ranks)
-        self.log_dict(flat_metrics(self.metrics), logger=False)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam, its rate multiplied by `decay_factor` once, at `decay_epoch`."""
-        settings = self.config.optimizer
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.lr)
-        scheduler = torch.optim.lr_scheduler.MultiStepLR(
-            optimizer, [settings.decay_epoch], gamma=settings.decay_factor
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradient's norm, and keep the norm it had."""
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.clip_norm)
-        self.step_values = {"train/lr": optimizer.param_groups[0]["lr"], "train/grad_norm": norm.detach()}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what `evaluate` and `load` need besides the weights."""
-        checkpoint[KEY] = payload(self.config, self.vocabulary, self.tokenizer, self.model.feature_dim)
-
-    def _negatives(self) -> Negatives:
-        """Return which negatives count now: all of them in the warm-up."""
-        if self.global_step < self.config.loss.warmup_steps:
-            return Negatives.all
-        return self.config.loss.negatives
-
-    @property
-    def _part(self) -> int | None:
-        """How many pairs this process encodes at a time, when several batches are accumulated."""
-        if self.config.trainer.accumulate_grad_batches == 1:
-            return None
-        return -(-self.config.data.batch_size // self.trainer.world_size)
-
-    def _sum_over_ranks(self, tensor: Tensor) -> Tensor:
-        summed: Tensor = self.trainer.strategy.reduce(tensor, reduce_op="sum")
-        return summed
+        # Equal on every process: their maximum changes nothing, and Lightning does not warn of values not reduced.
+        several = self.trainer.world_size > 1
+        self.log_dict(flat_metrics(self.metrics, stage), sync_dist=several, reduce_fx="max")
 
 
-def flat_metrics(metrics: RetrievalMetrics) -> dict[str, float]:
-    """Return the figures under the names of metrics.csv and of the loggers."""
+def flat_metrics(metrics: RetrievalMetrics, stage: str) -> dict[str, float]:
+    """Return the figures under the names of metrics.csv, such as val/i2t/r1."""
     values = metrics.as_dict()
-    flat = {f"val/{side}/{name}": values[side][name] for side in ("i2t", "t2i") for name in values[side]}
-    return {**flat, "val/rsum": values["rsum"]}
+    flat = {f"{stage}/{side}/{name}": values[side][name] for side in ("i2t", "t2i") for name in values[side]}
+    counts = {f"{stage}/images": metrics.images, f"{stage}/captions": metrics.captions}
+    return {**flat, f"{stage}/rsum": values["rsum"], **{name: float(value) for name, value in counts.items()}}
+
+
+def _drop_compiled_prefix(
+    module: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: Mapping[str, Any]
+) -> None:
+    """Save the weights of encoders that torch.compile has wrapped under the names of the encoders."""
+    for name in [name for name in state_dict if name.startswith(prefix) and COMPILED in name]:
+        state_dict[name.replace(COMPILED, "")] = state_dict.pop(name)
+
+
+def _add_compiled_prefix(
+    module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any
+) -> None:
+    """Load weights into encoders that torch.compile has wrapped."""
+    own = [*dict(module.named_parameters()), *dict(module.named_buffers())]
+    for name in own:
+        plain = prefix + name.replace(COMPILED, "")
+        if COMPILED in name and plain in state_dict:
+            state_dict[prefix + name] = state_dict.pop(plain)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import subprocess
-import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any
 
 import torch
 
-from scan_lightning.config import EnsembleConfig, EvaluateConfig, TrainConfig
-from scan_lightning.run_hash import config_hash
-from scan_lightning.training.files import write_json
+from scan_lightning.config.run_hash import config_hash
+from scan_lightning.files import write_json
+from scan_lightning.training.callbacks.speed import peak_memory
 
 PACKAGES = ("scan-lightning", "torch", "lightning", "hydra-core", "h5py", "numpy", "spacy")
 
@@ -28,7 +27,7 @@ class RunRecord:
 
     Args:
         command: `train`, `evaluate` or `ensemble`.
-        config: of the run.
+        config: of the run, plain values.
         run_dir: where run.json goes.
         earlier_seconds: wall time of the parts of the run before it was resumed.
         values: what else it says.
@@ -37,7 +36,7 @@ class RunRecord:
     def __init__(
         self,
         command: str,
-        config: TrainConfig | EvaluateConfig | EnsembleConfig,
+        config: Mapping[str, Any],
         run_dir: Path,
         *,
         earlier_seconds: float = 0.0,
@@ -77,7 +76,7 @@ class RunRecord:
         self.values.update(values)
         self.values["status"] = status
         self.values["wall_seconds"] = round(self.seconds(), 1)
-        self.values["peak_memory_bytes"] = peak_memory()
+        self.values["peak_memory_bytes"] = peak_memories()
         write_json(self._path, self.values)
 
 
@@ -102,12 +101,11 @@ def hardware() -> str:
     return ", ".join(parts)
 
 
-def peak_memory() -> dict[str, int]:
+def peak_memories() -> dict[str, int]:
     """Return the largest resident size of this process, and what torch allocated at most on each GPU."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    peak = {"process": peak_memory(torch.device("cpu"))}
     for index in range(torch.cuda.device_count()):
-        peak[f"cuda:{index}"] = torch.cuda.max_memory_allocated(index)
+        peak[f"cuda:{index}"] = peak_memory(torch.device("cuda", index))
     return peak
 
 

@@ -1,26 +1,39 @@
-"""Lightning's Trainer as this project uses it, and the noise it makes otherwise."""
+"""Lightning's Trainer as the commands use it, without what it prints otherwise."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from scan_lightning.choices import Precision
+from scan_lightning.config.nodes import instantiate
 from scan_lightning.errors import ScanError
-from scan_lightning.settings import TrainerConfig
-from scan_lightning.training.saving import WholeFileIO
+from scan_lightning.training.callbacks.checkpoints import AtomicCheckpointIO
 
+DEVICES = ("accelerator", "strategy", "devices", "num_nodes")  # what evaluation takes of a trainer's node
 # Said by Lightning of every run, and nothing that a user or this program could answer.
 NOT_FOR_USERS = (
     "The `srun` command is available",  # on a login node, or one machine with Slurm, that is no mistake
     "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning's own use of torch
+    "Checkpoint directory .* exists and is not empty",  # a run that is resumed
+    "The dirpath has changed",
+    "The '.*_dataloader' does not have many workers",
+    "Starting from v1.9.0",
+    "You're using the WeightAveraging callback, but",
+    "You are using `torch.load`",
+    "`training_step` returned",
+    "The number of training batches",
+    "Detected KeyboardInterrupt",
+    "GPU available but not used",
+    "MPS available but not used",
 )
 
 
@@ -31,39 +44,39 @@ def is_main_process() -> bool:
 
 
 def build_trainer(
-    config: TrainerConfig,
-    run_dir: Path,
-    *,
-    callbacks: Sequence[pl.Callback] = (),
+    node: Mapping[str, Any], run_dir: Path, *, callbacks: Sequence[pl.Callback], **arguments: Any
 ) -> pl.Trainer:
-    """Return a Trainer that writes below `run_dir` only and prints nothing of its own.
+    """Return the Trainer of a configuration's node, with what the commands always need.
 
     Args:
-        config: devices, precision, length.
-        run_dir: the run's folder.
-        callbacks: all of them; without one that saves, nothing is saved.
+        node: `trainer` of the configuration.
+        run_dir: the run's folder, the only one that is written to.
+        callbacks: all of them.
+        arguments: other defaults, which the node may override.
+
+    Raises:
+        ScanError: Lightning refuses what the node says.
     """
-    return pl.Trainer(
-        accelerator=str(config.accelerator),
-        strategy=str(config.strategy),
-        devices=config.devices,
-        num_nodes=config.nodes,
-        precision="bf16-mixed" if config.precision is Precision.bf16 else "32-true",
-        max_epochs=config.max_epochs,
-        max_steps=config.max_steps,
-        # The module clips by itself, so that the norm it finds can be logged; this only switches it on.
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_checkpointing=any(isinstance(callback, pl.callbacks.Checkpoint) for callback in callbacks),
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        logger=False,  # `Opening` brings them when the run begins
-        log_every_n_steps=1,  # Lightning warns of epochs shorter than this
-        callbacks=list(callbacks),
-        plugins=[WholeFileIO()],
-        default_root_dir=run_dir,
-    )
+    defaults = {
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+        "enable_model_summary": False,
+        "logger": False,  # opened when the run begins
+        "log_every_n_steps": 1,
+        "enable_checkpointing": any(isinstance(item, pl.callbacks.Checkpoint) for item in callbacks),
+        "enable_progress_bar": any(isinstance(item, pl.callbacks.ProgressBar) for item in callbacks),
+        **arguments,
+    }
+    given = {name: value for name, value in node.items() if not name.startswith("_")}
+    settings = {**defaults, **given, "default_root_dir": str(run_dir)}
+    plugins = [AtomicCheckpointIO(), *(settings.pop("plugins", None) or [])]
+    try:
+        trainer: pl.Trainer = instantiate(
+            {**node, **{"_partial_": True}}, "trainer"
+        )(**settings, callbacks=list(callbacks), plugins=plugins)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise ScanError(f"trainer: {str(error).splitlines()[0]}; see `trainer` in `train --help`") from error
+    return trainer
 
 
 @contextmanager
@@ -72,7 +85,7 @@ def lightning_run() -> Iterator[None]:
 
     Raises:
         KeyboardInterrupt: Ctrl-C, or the system's request to stop; Lightning makes a SystemExit of both.
-        ScanError: a process that reads data was killed.
+        ScanError: a process that reads data was killed, or Lightning refuses the settings.
     """
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels, handler = [logger.level for logger in loggers], signal.getsignal(signal.SIGINT)
@@ -85,12 +98,14 @@ def lightning_run() -> Iterator[None]:
             yield
     except SystemExit as stop:
         raise KeyboardInterrupt from stop
+    except MisconfigurationException as error:
+        raise ScanError(f"trainer: {str(error).splitlines()[0]}") from error
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
         raise ScanError(
             f"data.workers: {str(error).splitlines()[0].rstrip('. ')}. It was ended from outside, often "
-            "because memory was full. What was saved before is whole: go on with resume=auto and fewer "
+            "because memory was full. What was saved before is complete: resume with resume=auto and fewer "
             "workers (data.workers=0 reads in the training process)"
         ) from error
     finally:

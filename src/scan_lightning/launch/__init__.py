@@ -1,1 +1,0 @@
-"""Starting jobs: from the words after `scan-lightning train` to checked configs, runs and sweeps."""

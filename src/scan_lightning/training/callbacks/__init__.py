@@ -1,0 +1,1 @@
+"""Callbacks that work in any Trainer."""

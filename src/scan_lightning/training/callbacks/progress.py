@@ -1,0 +1,74 @@
+"""Progress of a training: Lightning's rich bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar
+
+PLAIN_EVERY = 15.0  # seconds between two plain lines
+
+
+def progress_bar() -> ProgressBar:
+    """Return the bar that fits the standard error."""
+    if sys.stderr.isatty():
+        return RichProgressBar(console_kwargs={"stderr": True, "highlight": False})
+    return PlainProgress()
+
+
+class PlainProgress(ProgressBar):
+    """A line every quarter of a minute and one an epoch, on the standard error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+        self._start = self._shown = 0.0
+        self._first_batch = 0
+
+    def disable(self) -> None:
+        """Print nothing."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Print again."""
+        self._enabled = True
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin, within an epoch when the run is resumed there."""
+        self._start = self._shown = time.monotonic()
+        self._first_batch = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Show a step, when the last one shown is some time ago."""
+        now = time.monotonic()
+        if now - self._shown < PLAIN_EVERY:
+            return
+        self._shown = now
+        total = int(trainer.num_training_batches)
+        rate = (batch_idx + 1 - self._first_batch) / (now - self._start)
+        speed = f"{rate:.3g} steps/s" if rate >= 1 else f"{60 * rate:.3g} steps/min"
+        loss = float(trainer.callback_metrics.get("train/loss", float("nan")))
+        left = (total - batch_idx - 1) / rate
+        self._print(
+            trainer, f"step {batch_idx + 1} of {total}, {speed}, loss {loss:.2f}, {left:.0f} s left in the epoch"
+        )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave one line about the epoch."""
+        figures = trainer.callback_metrics
+        if trainer.state.fn != "fit" or trainer.sanity_checking or "val/rsum" not in figures:
+            return
+        recall = f"R@1 {figures['val/i2t/r1']:.1f} and {figures['val/t2i/r1']:.1f}"
+        seconds = time.monotonic() - self._start
+        self._print(trainer, f"rsum {figures['val/rsum']:.1f} on val ({recall}), {seconds:.0f} s")
+
+    def _print(self, trainer: pl.Trainer, text: str) -> None:
+        if self._enabled and trainer.is_global_zero:
+            of = "" if trainer.max_epochs in (None, -1) else f" of {trainer.max_epochs}"
+            print(f"epoch {trainer.current_epoch + 1}{of}: {text}", file=sys.stderr, flush=True)

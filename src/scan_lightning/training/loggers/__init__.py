@@ -1,0 +1,1 @@
+"""Loggers that work in any Trainer."""
