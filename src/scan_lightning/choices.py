@@ -90,10 +90,9 @@ class Strategy(StrEnum):
 
 
 class Cache(StrEnum):
-    """Where region features are held: streamed from the store, or a copy in memory or on the device."""
+    """Where region features are held: streamed from the store, or a copy on the device."""
 
     none = "none"
-    memory = "memory"
     device = "device"
 
 

@@ -34,7 +34,7 @@ class DataConfig:
         path: the store, made by `scan-lightning data build`
         batch_size: pairs of a batch, of all processes together; the last, smaller batch of an epoch is kept
         workers: processes that read ahead, for each process of the run; 0: it reads by itself
-        cache: where region features are held: streamed from the store, in memory, or on the GPU
+        cache: where region features are held: streamed from the store (none) or on the GPU (device)
         word_threshold: a word enters the vocabulary when train (and val) captions hold it this often
     """
 

@@ -94,7 +94,7 @@ def contradictions(config: TrainConfig | EvaluateConfig | EnsembleConfig) -> Ite
         yield Fault(
             "data.cache",
             "device, a GPU, with trainer.accelerator=cpu",
-            "give data.cache=memory or none, or a trainer with a GPU",
+            "give data.cache=none, or a trainer with a GPU",
         )
     if config.loss.large_batch:
         return

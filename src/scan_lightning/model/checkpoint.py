@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from scan_lightning.config import TrainConfig, plain
-from scan_lightning.data.text import Vocabulary, tokenizer
+from scan_lightning.data.text import Vocabulary
 from scan_lightning.errors import ScanError
 from scan_lightning.model.safe_load import load_plain
 from scan_lightning.model.scan import ScanModel
@@ -56,8 +56,7 @@ def load(path: str | Path) -> TrainedModel:
     found = _plain_payload(path, content)
     try:
         config = build(TrainConfig, found["config"])
-        vocabulary = Vocabulary(found["vocabulary"])
-        tokenizer(found["tokenizer"])
+        vocabulary = Vocabulary(found["vocabulary"], found["tokenizer"])
     except (ScanError, ValueError, TypeError) as error:
         raise ScanError(f"{path}: {error}") from error
     state = _network_state(path, content["state_dict"])

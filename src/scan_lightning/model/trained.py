@@ -109,11 +109,8 @@ class TrainedModel:
             _require_finite(part, count, first)
             encoded.append(self.network.encode_images(part, count))
         regions = torch.cat(encoded)
-        tokens = CaptionTokens(
-            [
-                np.array([self.vocabulary.id(word) for word in words], np.int32)
-                for words in self._tokenizer.tokenize(sentences)
-            ]
+        tokens = CaptionTokens.from_lists(
+            [self.vocabulary.encode(words) for words in self._tokenizer.tokenize(sentences)]
         )
         parts = []
         for positions in np.split(np.arange(len(tokens)), range(CAPTION_BLOCK, len(tokens), CAPTION_BLOCK)):

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -30,7 +31,7 @@ class SplitEmbeddings:
 
     def __init__(self, loader: BlockLoader[Any], dim: int, device: torch.device, folder: Path) -> None:
         self._loader, self._device = loader, device
-        counts = torch.from_numpy(loader.dataset.counts)
+        counts = torch.from_numpy(loader.dataset.counts)  # type: ignore[attr-defined]
         size = int(counts.sum()) * dim * 4
         place, file_folder = _place(size * loader.world, device, folder)
         self.embeddings = Embeddings.allocate(counts, dim, device=place, folder=file_folder)
@@ -50,6 +51,12 @@ class SplitEmbeddings:
                 dist.broadcast(sent, src=block % self._loader.world)
                 rows.copy_(sent)
         return self.embeddings
+
+
+def image_positions(loaders: Any) -> Tensor:
+    """Return the position of each caption's image within the split, (captions,), of its two loaders."""
+    images, captions = loaders[0].dataset, loaders[1].dataset
+    return torch.from_numpy(np.searchsorted(images.rows, captions.image_rows))
 
 
 def _place(size: int, device: torch.device, folder: Path) -> tuple[torch.device, Path | None]:

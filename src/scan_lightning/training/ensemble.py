@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from scan_lightning.config import EnsembleConfig, plain
 from scan_lightning.data.batches import CaptionBatch, ImageBatch
-from scan_lightning.data.datamodule import PairData
+from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import load
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.score import Member, rank_members
 from scan_lightning.retrieval.tiles import Share
-from scan_lightning.training.embedding import SplitEmbeddings
+from scan_lightning.training.embedding import SplitEmbeddings, image_positions
 from scan_lightning.training.encoding_progress import EncodingProgress
 from scan_lightning.training.files import write_text
 from scan_lightning.training.outcome import OutcomeWriter, check_split, depth, print_outcome
@@ -87,12 +87,11 @@ class EnsembleData(pl.LightningDataModule):
         super().__init__()
         self.allow_zero_length_dataloader_with_multiple_devices = True  # more processes than blocks
         self.parts = [
-            PairData(
+            ScanDataModule(
                 config.data.path,
                 workers=config.data.workers,
                 vocabulary=member.vocabulary,
-                tokenizer=member.tokenizer_name,
-                validation=str(config.split),
+                test_split=config.split.value,
             )
             for member in members
         ]
@@ -109,7 +108,7 @@ class EnsembleData(pl.LightningDataModule):
         loaders = []
         for part in self.parts:
             part.trainer = self.trainer
-            loaders.append(part.val_dataloader())
+            loaders.append(part.test_dataloader())
         return [loaders[0][0], *(captions for _, captions in loaders)]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -173,7 +172,7 @@ class EnsembleModule(pl.LightningModule):
             )
         ]
         self._images, self._captions = [], []
-        gold = torch.from_numpy(self.trainer.val_dataloaders[1].dataset.images)  # type: ignore[index]
+        gold = image_positions(self.trainer.val_dataloaders)
         self.ranks = rank_members(
             members,
             gold,

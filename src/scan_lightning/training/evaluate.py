@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from scan_lightning.config import EvaluateConfig, plain
-from scan_lightning.data.datamodule import PairData
+from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import load
 from scan_lightning.training.encoding_progress import EncodingProgress
@@ -37,25 +37,26 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
         KeyboardInterrupt: stopped; nothing is written.
     """
     trained = load(config.checkpoint)
-    data = PairData(
+    split = config.split.value
+    data = ScanDataModule(
         config.data.path,
         workers=config.data.workers,
         vocabulary=trained.vocabulary,
-        tokenizer=trained.tokenizer_name,
-        validation=str(config.split),
+        test_split=split,  # type: ignore[arg-type]
     )
+    data.val_dataloader = data.test_dataloader  # type: ignore[method-assign]
     if data.feature_dim != trained.feature_dim:
         raise ScanError(
             f"{data.store.path}: its features are {data.feature_dim} wide, but {config.checkpoint} takes "
             f"{trained.feature_dim}; give the store it was trained on, or one with the same features"
         )
-    check_split(data.store, data.validation, config.folds)
+    check_split(data.store, split, config.folds)
     module = ScanModule(trained.config, trained.network, trained.vocabulary, trained.tokenizer_name)
     module.folds = config.folds
-    module.top_k = depth(data.store, data.validation, config.folds)
+    module.top_k = depth(data.store, split, config.folds)
     record = RunRecord("evaluate", config, run_dir)
     with lightning_run():
-        writer = OutcomeWriter(run_dir, data.store, data.validation)
+        writer = OutcomeWriter(run_dir, data.store, split)
         trainer = build_trainer(config.trainer, run_dir, callbacks=[writer, EncodingProgress()])
         trainer.validate(module, datamodule=data, verbose=False)
     results: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.score import rank_split
 from scan_lightning.similarity import triplet_loss
-from scan_lightning.training.embedding import SplitEmbeddings
+from scan_lightning.training.embedding import SplitEmbeddings, image_positions
 from scan_lightning.training.encode import encode_pairs
 from scan_lightning.training.global_loss import loss_share
 
@@ -110,7 +110,7 @@ class ScanModule(pl.LightningModule):
         """Rank the split and log its recalls."""
         images, captions = (part.exchange() for part in self._split)
         self._split = []
-        gold = torch.from_numpy(self.trainer.val_dataloaders[1].dataset.images)  # type: ignore[index]
+        gold = image_positions(self.trainer.val_dataloaders)
         evaluating = self.trainer.state.fn == "validate"
         self.ranks = rank_split(
             images,

@@ -13,7 +13,7 @@ import numpy as np
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from PIL.Image import Image
 
-from scan_lightning.data.datamodule import PairData
+from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.report.hardest import COLUMNS, as_rows, hardest_queries
 from scan_lightning.training.module import ScanModule
@@ -33,7 +33,7 @@ class Panels(pl.Callback):
         every_epochs: how often, at least 1.
     """
 
-    def __init__(self, data: PairData, every_epochs: int) -> None:
+    def __init__(self, data: ScanDataModule, every_epochs: int) -> None:
         self._data, self._every = data, every_epochs
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scan_lightning.config import TrainConfig
-from scan_lightning.data.datamodule import PairData
+from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import EXPECTED, load
 from scan_lightning.model.safe_load import load_plain
@@ -68,7 +68,7 @@ def resume_point(config: TrainConfig, run_dir: Path) -> ResumePoint | None:
     return _checked(path, config)
 
 
-def check_data(point: ResumePoint, data: PairData) -> None:
+def check_data(point: ResumePoint, data: ScanDataModule) -> None:
     """Refuse a store that is not the one the run began with.
 
     Raises:
@@ -80,7 +80,7 @@ def check_data(point: ResumePoint, data: PairData) -> None:
             f"{data.store.path}: its features are {data.feature_dim} wide, those {point.path} was trained on "
             f"{trained.feature_dim}; give the store the run began with"
         )
-    if trained.vocabulary.words != data.vocabulary.words or trained.tokenizer_name != data.tokenizer:
+    if trained.vocabulary.words != data.vocabulary.words or trained.tokenizer_name != data.store.tokenizer:
         raise ScanError(
             f"{data.store.path}: its vocabulary has {len(data.vocabulary)} words and is not that of "
             f"{point.path} ({len(trained.vocabulary)} words); give the store the run began with"

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from scan_lightning.choices import LoggerKind
+from scan_lightning.choices import Cache, LoggerKind
 from scan_lightning.config import TrainConfig
-from scan_lightning.data.datamodule import PairData
+from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.errors import ScanError
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.quiet import quiet
@@ -46,13 +46,13 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
         KeyboardInterrupt: the run was stopped; its last checkpoint is whole.
     """
     point = resume_point(config, run_dir)
-    data = PairData(
+    data = ScanDataModule(
         config.data.path,
         batch_size=config.effective_batch,
         workers=config.data.workers,
         seed=config.seed,
         word_threshold=config.data.word_threshold,
-        cache=config.data.cache,
+        cache="device" if config.data.cache is Cache.device else "none",
     )
     steps = _steps(config, data)
     if point is not None:
@@ -69,10 +69,10 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
     return _finish(run_dir, data, read_point(run_dir / "checkpoints" / "last.ckpt"))
 
 
-def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint | None) -> None:
+def _fit(config: TrainConfig, run_dir: Path, data: ScanDataModule, point: ResumePoint | None) -> None:
     torch.manual_seed(config.seed)
     network = ScanModel(data.feature_dim, len(data.vocabulary), config.model)
-    module = ScanModule(config, network, data.vocabulary, data.tokenizer)
+    module = ScanModule(config, network, data.vocabulary, data.vocabulary.tokenizer)
     with lightning_run():
         record = RunRecord(
             "train",
@@ -118,7 +118,7 @@ def _fit(config: TrainConfig, run_dir: Path, data: PairData, point: ResumePoint 
                     stopping.requeue()
 
 
-def _panels(config: TrainConfig, data: PairData) -> list[Panels]:
+def _panels(config: TrainConfig, data: ScanDataModule) -> list[Panels]:
     every = config.logger.panel_every_epochs
     return [Panels(data, every)] if every and config.logger.kind is not LoggerKind.csv else []
 
@@ -131,13 +131,13 @@ def _say_how_to_go_on(step: int, saved: int, run_dir: Path) -> None:
     )
 
 
-def _steps(config: TrainConfig, data: PairData) -> int:
+def _steps(config: TrainConfig, data: ScanDataModule) -> int:
     """Return how many optimizer steps the whole run has."""
     steps = config.trainer.max_epochs * data.steps_per_epoch
     return steps if config.trainer.max_steps == -1 else min(steps, config.trainer.max_steps)
 
 
-def _finish(run_dir: Path, data: PairData, point: ResumePoint) -> dict[str, Any]:
+def _finish(run_dir: Path, data: ScanDataModule, point: ResumePoint) -> dict[str, Any]:
     images, captions = data.sizes("val")
     results = results_of(point.best, split="val", images=images, captions=captions)
     if is_main_process():
