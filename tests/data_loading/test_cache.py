@@ -13,8 +13,8 @@ from scan_lightning.data import cache as cache_module
 from scan_lightning.data.batches import PairBatch
 from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.data.store import Store
-from scan_lightning.data.units import size_text
 from scan_lightning.errors import ScanError
+from scan_lightning.units import size_text
 
 CPU = torch.device("cpu")
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scan_lightning.data.progress import progress
 from scan_lightning.data.ragged import offsets_of
 from scan_lightning.data.store import Store
-from scan_lightning.data.units import size_text
 from scan_lightning.errors import ScanError
+from scan_lightning.progress import progress
+from scan_lightning.units import size_text
 
 BLOCK = 256  # images read at a time while a split is loaded
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from scan_lightning.data.progress import Advance, progress
+from scan_lightning.progress import Advance, progress
 
 
 class EncodingProgress(pl.Callback):

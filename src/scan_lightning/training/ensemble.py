@@ -19,6 +19,7 @@ from scan_lightning.config import EnsembleConfig, plain
 from scan_lightning.data.batches import CaptionBatch, ImageBatch
 from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.errors import ScanError
+from scan_lightning.files import write_text
 from scan_lightning.model.checkpoint import load
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.retrieval.ranks import Ranks
@@ -26,7 +27,6 @@ from scan_lightning.retrieval.score import Member, rank_members
 from scan_lightning.retrieval.tiles import Share
 from scan_lightning.training.embedding import SplitEmbeddings, image_positions
 from scan_lightning.training.encoding_progress import EncodingProgress
-from scan_lightning.training.files import write_text
 from scan_lightning.training.outcome import OutcomeWriter, check_split, depth, print_outcome
 from scan_lightning.training.record import RunRecord
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run

@@ -11,9 +11,9 @@ import yaml
 from scan_lightning.config import EvaluateConfig, plain
 from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.errors import ScanError
+from scan_lightning.files import write_text
 from scan_lightning.model.checkpoint import load
 from scan_lightning.training.encoding_progress import EncodingProgress
-from scan_lightning.training.files import write_text
 from scan_lightning.training.module import ScanModule
 from scan_lightning.training.outcome import OutcomeWriter, check_split, depth, print_outcome
 from scan_lightning.training.record import RunRecord

@@ -10,7 +10,7 @@ import yaml
 from lightning.pytorch.loggers import Logger
 
 from scan_lightning.config import TrainConfig, plain
-from scan_lightning.training.files import write_text
+from scan_lightning.files import write_text
 from scan_lightning.training.record import RunRecord
 from scan_lightning.training.recorder import Recorder
 from scan_lightning.training.saving import Saving

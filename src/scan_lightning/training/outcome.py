@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from scan_lightning.data.store import Store
+from scan_lightning.files import write_file
 from scan_lightning.report.tables import recall_table
 from scan_lightning.retrieval.coco import DEPTH, coco_metrics, is_coco_test
 from scan_lightning.retrieval.folds import cut_folds
@@ -18,7 +19,6 @@ from scan_lightning.retrieval.queries import FILE, TOP_K, Queries, pack_queries
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.statistics import intervals
-from scan_lightning.training.files import write_whole
 from scan_lightning.training.results import results_of, write_results
 
 
@@ -42,7 +42,7 @@ class OutcomeWriter(pl.Callback):
             ranks = pl_module.ranks
             assert isinstance(ranks, Ranks)
             queries = store_queries(self.store, self.split, ranks)
-            write_whole(self.run_dir / FILE, lambda file: _write(file, pack_queries(queries)))
+            write_file(self.run_dir / FILE, lambda file: file.write(pack_queries(queries)))
             write_results(self.run_dir, outcome(queries))
         trainer.strategy.barrier("written")  # every process reads the results next
 
@@ -92,7 +92,3 @@ def store_queries(store: Store, split: str, ranks: Ranks) -> Queries:
     rows = store.image_rows(split)
     captions = store.caption_text(store.caption_rows(split))
     return Queries(split, ranks, [store.image_id(int(row)) for row in np.asarray(rows)], captions)
-
-
-def _write(file: Any, data: bytes) -> None:
-    file.write(data)

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from scan_lightning.config import EnsembleConfig, EvaluateConfig, TrainConfig
+from scan_lightning.files import write_json
 from scan_lightning.run_hash import config_hash
-from scan_lightning.training.files import write_json
 
 PACKAGES = ("scan-lightning", "torch", "lightning", "hydra-core", "h5py", "numpy", "spacy")
 

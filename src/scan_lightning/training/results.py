@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scan_lightning.training.files import write_json, write_text
+from scan_lightning.files import write_json, write_text
 
 
 def results_of(figures: dict[str, Any], *, split: str, images: int, captions: int) -> dict[str, Any]:

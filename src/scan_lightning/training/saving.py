@@ -13,7 +13,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from scan_lightning.training.files import same_file, write_whole
+from scan_lightning.files import link_file, write_file
 from scan_lightning.training.module import ScanModule
 
 
@@ -22,7 +22,7 @@ class WholeFileIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Save, whole or not at all."""
-        write_whole(Path(path), lambda file: torch.save(checkpoint, file))
+        write_file(Path(path), lambda file: torch.save(checkpoint, file))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = lambda storage, loc: storage, weights_only: bool | None = True
@@ -128,7 +128,7 @@ class Saving(Checkpoint):
     def bring_best(self) -> None:
         """Give the best checkpoint so far its name in this folder, when the run goes on in another one."""
         if self.best and self._best_before is not None and self._best_before.parent != self.folder:
-            same_file(self._best_before, self.folder / "best.ckpt")
+            link_file(self._best_before, self.folder / "best.ckpt")
 
     def _save(self, trainer: pl.Trainer, names: list[str]) -> None:
         if self.keep > 1:
@@ -138,7 +138,7 @@ class Saving(Checkpoint):
         self.saved_step = trainer.global_step
         if trainer.is_global_zero:
             for other in others:
-                same_file(first, other)
+                link_file(first, other)
             for old in self._numbered(trainer.global_step)[: -self.keep]:
                 old.unlink()
             for logger in trainer.loggers:

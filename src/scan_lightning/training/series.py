@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scan_lightning.errors import ScanError
-from scan_lightning.training.files import refusal, write_text
+from scan_lightning.files import write_error, write_text
 
 RECALLS = tuple(
     f"val/{side}/{name}" for side in ("i2t", "t2i") for name in ("r1", "r5", "r10", "medr", "meanr")
@@ -71,7 +71,7 @@ class Series:
         try:
             csv.DictWriter(self._file, COLUMNS, lineterminator="\n").writerow(row)
         except OSError as error:
-            raise refusal(self.path, error) from error
+            raise write_error(self.path, error) from error
         self.rows += 1
 
     def flush(self, *, durable: bool = False) -> None:
@@ -83,7 +83,7 @@ class Series:
             if durable:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            raise refusal(self.path, error) from error
+            raise write_error(self.path, error) from error
 
     def close(self) -> None:
         """Close the file."""
