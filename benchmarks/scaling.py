@@ -82,9 +82,10 @@ def batch_of(sizes: Sizes, pairs: int, part: slice) -> PairBatch:
     features = torch.rand(pairs, REGIONS, sizes.features, generator=generator).half()[part]
     counts = torch.randint(sizes.words[0], sizes.words[1] + 1, (pairs,), generator=generator)
     tokens = torch.randint(4, sizes.vocabulary, (pairs, int(counts.max())), generator=generator)
-    images = ImageBatch(features.clone(), torch.full((len(features),), REGIONS))
+    rows = torch.arange(pairs)[part]
+    images = ImageBatch(features.clone(), torch.full((len(features),), REGIONS), rows)
     longest = int(counts[part].max())
-    return PairBatch(images, CaptionBatch(tokens[part, :longest], counts[part], torch.arange(pairs)[part]))
+    return PairBatch(images, CaptionBatch(tokens[part, :longest], counts[part], rows, rows))
 
 
 def stepper(module: nn.Module, batch: PairBatch) -> Callable[[], None]:

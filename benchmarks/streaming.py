@@ -2,7 +2,7 @@
 
 One process and loader workers; float16 and float32, 36 regions and 10 to 100. Competitors read the same rows
 in turn, so that the ratios stay right on a busy machine. With workers the store comes through the project's
-own loader, the others through torch's. Writes streaming.json and streaming.png and prints the table.
+loader, the others through a torch DataLoader of their own. Writes streaming.json and streaming.png and prints the table.
 
     python benchmarks/streaming.py             # some minutes, needs about 4 GB on the disk and in memory
     python benchmarks/streaming.py --quick     # seconds, tiny sizes: only shows that it works
@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from measuring import Measured, compare, machine, ratio
 from readers import Batch, CopyLoop, H5pyFancy, H5pySlices, Lmdb, NpyTake, StoreReader
-from scan_lightning.data.loading import BlockLoader, Images
+from scan_lightning.data.items import Images
+from scan_lightning.data.loading import BlockLoader
 from scan_lightning.data.store import Store
 from scan_lightning.data.writer import ImageRecord, write_store
 

@@ -10,6 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
+    from scan_lightning.data.datamodule import ScanDataModule
+    from scan_lightning.data.store import Store
     from scan_lightning.model.checkpoint import load
     from scan_lightning.retrieval import recall
     from scan_lightning.similarity import (
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attention",
+    "CaptionBatch",
+    "ImageBatch",
+    "PairBatch",
+    "ScanDataModule",
+    "Store",
     "SumMax",
     "attend",
     "load",
@@ -32,7 +40,13 @@ __all__ = [
     "triplet_loss",
 ]
 
-_HOMES = {"load": "scan_lightning.model.checkpoint", "recall": "scan_lightning.retrieval"}
+_HOMES = {
+    **dict.fromkeys(("CaptionBatch", "ImageBatch", "PairBatch"), "scan_lightning.data.batches"),
+    "ScanDataModule": "scan_lightning.data.datamodule",
+    "Store": "scan_lightning.data.store",
+    "load": "scan_lightning.model.checkpoint",
+    "recall": "scan_lightning.retrieval",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -162,7 +162,7 @@ def check_arguments(target: Callable[..., Any], arguments: Mapping[str, Any]) ->
         try:
             checked[name] = coerce(hints.get(name, Any), value)
         except ValueError:
-            raise ValueError(f"{name} must be {describe(hints[name])}, not {value!r}") from None
+            raise ValueError(f"{name} must be {describe(hints[name])}, not {value!r:.200}") from None
     return checked
 
 

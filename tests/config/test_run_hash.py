@@ -10,7 +10,7 @@ from scan_lightning.validate import build, leaf_keys
 
 WITHOUT_EFFECT = {
     "data.workers": 3,
-    "data.cache": "memory",
+    "data.cache": "device",
     "trainer.accelerator": "cpu",
     "trainer.strategy": "ddp",
     "trainer.devices": 4,

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from store_help import fault_of, leftovers, make_records, write, write_release
 
-from scan_lightning.data import atomic, hdf5_file
+from scan_lightning import files
+from scan_lightning.data import hdf5_file
 from scan_lightning.data.check import check_store
 from scan_lightning.data.store import Store
 from scan_lightning.data.writer import ImageRecord, write_store
@@ -141,7 +142,7 @@ def like_a_large_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows of a large store are not reserved, so the disk can fill up in the midst of them."""
     monkeypatch.setattr(hdf5_file, "_LARGE", 0)
     monkeypatch.setattr(hdf5_file, "STRUCTURES", 200_000)
-    monkeypatch.setattr(atomic, "_refuse_full", lambda target, needed: None)  # as if the room went later
+    monkeypatch.setattr(files, "_refuse_full", lambda target, needed: None)  # as if the room went later
 
 
 @pytest.mark.usefixtures("like_a_large_store")
@@ -243,7 +244,7 @@ def test_a_lock_on_a_file_that_was_renamed_meanwhile_is_tried_again(
 ) -> None:
     """The second build opened the temporary file just before the first one renamed it."""
     target = tmp_path / "s.h5"
-    lock, calls = atomic._flock, []
+    lock, calls = files._flock, []
 
     def renamed_first(handle: int) -> None:
         calls.append(handle)
@@ -252,8 +253,8 @@ def test_a_lock_on_a_file_that_was_renamed_meanwhile_is_tried_again(
             target.write_bytes(b"the first build's store")
         lock(handle)
 
-    monkeypatch.setattr(atomic, "_flock", renamed_first)
-    with atomic.atomic_file(target, overwrite=True) as partial:
+    monkeypatch.setattr(files, "_flock", renamed_first)
+    with files.atomic_file(target) as partial:
         assert target.read_bytes() == b"the first build's store"
         partial.write_bytes(b"new")
     assert target.read_bytes() == b"new"

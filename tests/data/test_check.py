@@ -54,10 +54,6 @@ def _set_box(values: list[float]) -> Callable[[h5py.File], None]:
     return edit
 
 
-def _owner_of_another(file: h5py.File) -> None:
-    file["caption/image"][file["caption/image"][:] == 5] = 6
-
-
 def _replace(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[h5py.File], None]:
     def edit(file: h5py.File) -> None:
         rows, dtype = change(file[name][:]), file[name].dtype
@@ -85,7 +81,6 @@ EDITS: dict[str, tuple[Callable[[h5py.File], None], list[str]]] = {
     "falling offsets": (_set("region/offsets", 4, 10**6), ["/region/offsets: 1 entries without a region"]),
     "caption offsets": (_set("caption/offsets", 4, -1), ["/caption/offsets: 1 entries", "entry 3"]),
     "caption without an image": (_set("caption/image", 7, 40), ["1 captions without an image", "caption 7"]),
-    "image without a caption": (_owner_of_another, ["1 images without a caption", "image 5"]),
     "duplicate id": (_set("image/id", 3, "image-0-4"), ["/image/id: 1 ids come twice", "'image-0-4'"]),
     "empty id": (_set("image/id", 3, ""), ["/image/id: an id is empty"]),
     "unknown split": (_set("image/split", 3, 9), ["/image/split: 1 images have an unknown split"]),

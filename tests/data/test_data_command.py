@@ -8,7 +8,7 @@ import pytest
 from store_help import make_records, write, write_release
 
 from scan_lightning.cli import main
-from scan_lightning.data.units import size_text
+from scan_lightning.units import size_text
 
 COMMANDS = ["build", "check", "show", "convert", "subset", "merge"]
 

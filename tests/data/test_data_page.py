@@ -87,9 +87,8 @@ def test_what_the_page_says_works(
     assert Store("both.h5").image_count == 16 + 6
     assert Store("small.h5").splits == {"train": 2, "val": 2}
     assert (tmp_path / "run" / "results.json").exists()
-    (code,) = blocks("python")
     names: dict[str, object] = {}
-    exec(code, names)
+    exec("\n".join(blocks("python")), names)
     assert names["regions"].shape == (2, 3, 8)  # type: ignore[attr-defined]
 
 

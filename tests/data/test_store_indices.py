@@ -33,7 +33,7 @@ READS = {
     "region/offsets": lambda store: store.region_offsets,
     "caption/offsets": lambda store: store.caption_offsets,
     "caption/image": lambda store: store.caption_rows("train"),
-    "caption/tokens": lambda store: store.caption_lexicon_ids(np.arange(4)),
+    "caption/tokens": lambda store: store.caption_words(np.arange(4)),
     "image/split": lambda store: store.image_rows("train"),
 }
 

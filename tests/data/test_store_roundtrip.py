@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 from store_help import fault_of, make_records, write
 
+from scan_lightning.cli import main
+from scan_lightning.data.check import check_store
+from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.data.store import Store
 from scan_lightning.data.text import Vocabulary, tokenizer
 from scan_lightning.data.writer import ImageRecord
+from scan_lightning.errors import ScanError
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ def test_rows_in_any_order_and_twice(tmp_path: Path, regions: int | None) -> Non
     for index, row in enumerate(rows):
         np.testing.assert_array_equal(features[index, : counts[index]], records[row].features)
     empty, none = store.read_regions(np.array([], dtype=np.int64))
-    assert empty.shape == (0, 0, 8)
+    assert empty.shape == (0, 1, 8)
     assert none.shape == (0,)
 
 
@@ -92,7 +97,9 @@ def test_captions_words_and_owners(tmp_path: Path) -> None:
     tokens = list(tokenizer(store.tokenizer).tokenize(text for _, text in captions))
     assert store.caption_words(order) == [tokens[row] for row in order]
     words, _ = store.lexicon
-    for row, ids in zip(order, store.caption_lexicon_ids(order), strict=True):
+    offsets = store.caption_offsets
+    for row in order:
+        ids = store.token_rows[offsets[row] : offsets[row + 1]]
         assert ids.dtype == np.int32
         assert [words[index] for index in ids] == tokens[row]
     for split in store.splits:
@@ -216,3 +223,31 @@ def test_an_unknown_image_gets_near_names(tmp_path: Path) -> None:
     store = Store(write(tmp_path / "s.h5", make_records()))
     assert "image-0-2" in fault_of(lambda: store.find_image("image-0-2x"))
     assert "image-0-0" in fault_of(lambda: store.find_image("zzzz"))
+
+
+@pytest.mark.parametrize("captioned", [0, 1])
+def test_images_may_have_no_caption(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], captioned: int
+) -> None:
+    """All of them, or all but one; the store checks, shows, derives and predicts."""
+    records = [replace(record, links=()) for record in make_records()]
+    records = [
+        replace(record, captions=[]) if row >= captioned else record for row, record in enumerate(records)
+    ]
+    path = write(tmp_path / "s.h5", records)
+    store = Store(path)
+    assert store.caption_count == sum(len(record.captions) for record in records)
+    assert store.image_count == len(records)
+    assert check_store(path, progress=False) == []
+    assert main(["data", "show", str(path)]) == 0
+    assert ("none" if not captioned else f"{store.caption_count}, 0 to ") in capsys.readouterr().out
+    assert main(["data", "convert", str(path), "--dtype", "float32", "--out", str(tmp_path / "c.h5")]) == 0
+    assert Store(tmp_path / "c.h5").image_ids == store.image_ids
+    data = ScanDataModule(path)
+    images, captions = data.predict_dataloader()
+    assert sum(len(batch) for batch in images) == store.splits["test"]
+    assert sum(len(batch) for batch in captions) == len(store.caption_rows("test"))
+    split = next(name for name in store.splits if not len(store.caption_rows(name)))
+    message = f"{path}: split {split} has {store.splits[split]} images without a caption"
+    with pytest.raises(ScanError, match=re.escape(message)):
+        ScanDataModule(path, test_split=split).test_dataloader()

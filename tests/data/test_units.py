@@ -2,7 +2,7 @@
 
 import pytest
 
-from scan_lightning.data.units import size_text
+from scan_lightning.units import size_text
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +15,15 @@ import torch
 from loading_records import records
 
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
-from scan_lightning.data.buffers import Buffers
-from scan_lightning.data.captions import CaptionTokens
-from scan_lightning.data.datamodule import PairData
-from scan_lightning.data.loading import BlockLoader, Images
+from scan_lightning.data.captions import CaptionTokens, caption_tokens
+from scan_lightning.data.datamodule import ScanDataModule
+from scan_lightning.data.items import Images
+from scan_lightning.data.loading import BlockLoader
 from scan_lightning.data.order import permutation
 from scan_lightning.data.store import Store
-from scan_lightning.data.text import END, PAD, START, UNK, Vocabulary
+from scan_lightning.data.text import END, PAD, SPECIALS, START, UNK, Vocabulary
 from scan_lightning.errors import ScanError
+from scan_lightning.options import options_of
 
 
 def pairs_of(split: str) -> list[tuple[np.ndarray, str]]:
@@ -32,7 +37,7 @@ def pairs_of(split: str) -> list[tuple[np.ndarray, str]]:
 
 
 def test_a_training_batch_holds_its_pairs(store_path: Path) -> None:
-    data = PairData(store_path, batch_size=8, seed=5, word_threshold=2)
+    data = ScanDataModule(store_path, batch_size=8, seed=5, word_threshold=2)
     pairs = pairs_of("train")
     order = permutation(len(pairs), 5, 0)
     position = 0
@@ -53,7 +58,7 @@ def test_a_training_batch_holds_its_pairs(store_path: Path) -> None:
 
 
 def test_words_below_the_threshold_are_unknown(store_path: Path) -> None:
-    data = PairData(store_path, word_threshold=2)
+    data = ScanDataModule(store_path, word_threshold=2)
     assert "dog" in data.vocabulary.words
     assert not any(word.startswith("rare") for word in data.vocabulary.words)
     batch = next(iter(data.train_dataloader()))
@@ -61,26 +66,71 @@ def test_words_below_the_threshold_are_unknown(store_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_from_any_step_on_the_batches_are_those_of_the_unbroken_loader(
+def test_resumed_anywhere_the_batches_are_those_of_the_unbroken_loader(
     store_path: Path, workers: int
 ) -> None:
-    data = PairData(store_path, batch_size=7, workers=workers)
-    whole = data.train_dataloader()
-    sequence = [batch.captions.tokens for _ in range(2) for batch in whole]
-    for step in (0, 1, len(whole), 2 * len(whole) - 1):
+    data = ScanDataModule(store_path, batch_size=7, workers=workers)
+    unbroken = data.train_dataloader()
+    sequence = [batch.captions.tokens for _ in range(3) for batch in unbroken]
+    length = len(unbroken)
+    for step in (0, 1, length, 2 * length - 1, 2 * length):
+        first = data.train_dataloader()
+        for _ in range(step // length):
+            list(first)
+        if step % length:
+            batches = iter(first)
+            for _ in range(step % length):
+                next(batches)
         loader = data.train_dataloader()
         rest = iter(loader)
-        loader.load_state_dict({"step": step})  # Lightning restores after it has called iter()
-        found = [batch.captions.tokens for batch in rest]
-        expected = sequence[step : (step // len(whole) + 1) * len(whole)]
-        assert len(found) == len(expected)
+        loader.load_state_dict(first.state_dict())
+        found = [batch.captions.tokens for batch in [*rest, *loader]]
+        expected = sequence[step : (step // length + 2) * length]
+        assert len(found) >= len(expected)
         assert all(map(torch.equal, found, expected))
-        assert loader.state_dict() == {"step": (step // len(whole) + 1) * len(whole)}
+
+
+def test_lightning_says_the_epoch(store_path: Path) -> None:
+    """Also after an epoch of fewer batches (limit_train_batches) and when a fit begins again (a tuner)."""
+    data = ScanDataModule(store_path, batch_size=7)
+    loader = data.train_dataloader()
+    epochs = [[batch.captions.caption_rows for batch in loader] for _ in range(3)]
+    assert not torch.equal(epochs[0][0], epochs[1][0])
+    loader = data.train_dataloader()
+    for epoch in (0, 1, 1, 0, 2):
+        loader.batch_sampler.sampler.set_epoch(epoch)
+        batches = iter(loader)
+        assert all(torch.equal(next(batches).captions.caption_rows, epochs[epoch][k]) for k in range(2))
+    state = loader.state_dict()
+    assert state == {"epoch": 2, "batch": 2}
+    again = data.train_dataloader()
+    again.load_state_dict(state)
+    again.set_epoch(2)  # stopped within the epoch
+    assert torch.equal(next(iter(again)).captions.caption_rows, epochs[2][2])
+    again.load_state_dict({"epoch": 0, "batch": 2})
+    again.set_epoch(1)  # stopped after an epoch of two batches
+    assert torch.equal(next(iter(again)).captions.caption_rows, epochs[1][0])
+
+
+def test_overfit_batches_repeats_the_first_epoch(store_path: Path) -> None:
+    data = ScanDataModule(store_path, batch_size=7)
+    expected = [batch.captions.caption_rows for batch in data.train_dataloader()]
+    data.trainer = place(overfit_batches=2)
+    loader = data.train_dataloader()
+    for epoch in range(3):
+        loader.set_epoch(epoch)
+        batches = iter(loader)
+        assert all(torch.equal(next(batches).captions.caption_rows, expected[k]) for k in range(2))
+
+
+def place(rank: int = 0, world: int = 1, **more: object) -> Any:
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    return SimpleNamespace(global_rank=rank, world_size=world, strategy=strategy, **more)
 
 
 def test_workers_give_what_one_process_gives(store_path: Path) -> None:
     found, expected = (
-        [batch for loader in PairData(store_path, workers=workers).val_dataloader() for batch in loader]
+        [batch for loader in ScanDataModule(store_path, workers=workers).val_dataloader() for batch in loader]
         for workers in (2, 0)
     )
     assert [type(batch) for batch in found] == [ImageBatch, CaptionBatch]
@@ -91,9 +141,8 @@ def test_workers_give_what_one_process_gives(store_path: Path) -> None:
 def test_the_ranks_share_a_batch_smaller_than_their_number(store_path: Path) -> None:
     shares = []
     for rank in range(3):
-        data = PairData(store_path, batch_size=2)
-        place = SimpleNamespace(root_device=torch.device("cpu"))
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=3, strategy=place)  # type: ignore[assignment]
+        data = ScanDataModule(store_path, batch_size=2)
+        data.trainer = place(rank, 3)
         shares.append(next(iter(data.train_dataloader())))
     assert [len(share) for share in shares] == [0, 1, 1]
     assert shares[0].images.regions.shape == (0, 1, 6)
@@ -109,17 +158,26 @@ def test_blocks_are_cut_by_index_and_taken_in_turn(store: Store, world: int) -> 
     batches = [iter(part) for part in parts]
     for number, items in enumerate(parts[0].blocks):
         batch = next(batches[number % world])
-        expected = images.read(list(items), Buffers())
+        expected = images.read(list(items))
         assert torch.equal(batch.regions, expected.regions)
 
 
-def test_captions_know_their_image_within_the_split(store_path: Path) -> None:
-    data = PairData(store_path)
+def test_batches_know_their_rows_in_the_store(store_path: Path) -> None:
+    data, store = ScanDataModule(store_path), Store(store_path)
     images, captions = (next(iter(loader)) for loader in data.val_dataloader())
+    assert isinstance(images, ImageBatch)
     assert isinstance(captions, CaptionBatch)
-    expected = [row for row, record in enumerate(of("val")) for _ in record.captions]
-    assert captions.images.tolist() == expected
-    assert len(images) == len(of("val"))
+    rows = [row for row, record in enumerate(records()) if record.split == "val"]
+    assert images.image_rows.tolist() == rows
+    assert captions.image_rows.tolist() == [row for row in rows for _ in records()[row].captions]
+    texts = store.caption_text(captions.caption_rows.numpy())
+    assert texts == [caption for _, caption in pairs_of("val")]
+    pairs = next(iter(data.train_dataloader()))
+    assert torch.equal(pairs.images.image_rows, pairs.captions.image_rows)
+    assert store.caption_image[pairs.captions.caption_rows].tolist() == pairs.images.image_rows.tolist()
+    regions, counts = store.read_regions(pairs.images.image_rows.numpy())
+    assert np.array_equal(pairs.images.regions, regions)
+    assert np.array_equal(pairs.images.counts, counts)
 
 
 def of(split: str) -> list:  # type: ignore[type-arg]
@@ -128,8 +186,8 @@ def of(split: str) -> list:  # type: ignore[type-arg]
 
 def test_a_models_vocabulary_decides_not_the_stores(store_path: Path) -> None:
     words = Vocabulary(["<pad>", "<start>", "<end>", "<unk>", "grass", "dog"])
-    data = PairData(store_path, vocabulary=words, tokenizer="spacy-en-lower", validation="test")
-    _, captions = data.val_dataloader()
+    data = ScanDataModule(store_path, vocabulary=words)
+    _, captions = data.test_dataloader()
     batch = next(iter(captions))
     assert isinstance(batch, CaptionBatch)
     known = [[words.id(word) for word in caption.lower().split()] for _, caption in pairs_of("test")]
@@ -138,27 +196,69 @@ def test_a_models_vocabulary_decides_not_the_stores(store_path: Path) -> None:
     ]
 
 
-def test_a_model_with_another_tokeniser_reads_the_text_again(
-    store_path: Path, monkeypatch: pytest.MonkeyPatch
+class Letters:
+    """A text encoder that reads letters, with marks of its own."""
+
+    def tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
+        return [[99, *map(ord, sentence)] for sentence in sentences]
+
+
+def test_the_text_encoder_of_the_module_tokenises(store_path: Path) -> None:
+    data = ScanDataModule(store_path)
+    model = SimpleNamespace(text_encoder=Letters())
+    data.trainer = place(lightning_module=SimpleNamespace(model=model))
+    for split, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
+        batch = next(iter(loader[1]))
+        assert isinstance(batch, CaptionBatch)
+        for row, (_, caption) in enumerate(pairs_of(split)):
+            assert batch.tokens[row, : int(batch.counts[row])].tolist() == [99, *map(ord, caption)]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_stores_tokens_are_used_where_they_are_those_of_the_encoder(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
-    letters = SimpleNamespace(tokenize=lambda texts: (list(text) for text in texts))
-    monkeypatch.setattr("scan_lightning.data.captions.tokenizer", {"letters": letters}.__getitem__)
-    words = Vocabulary(["<pad>", "<start>", "<end>", "<unk>", "d", "o", "g"])
-    data = PairData(store_path, vocabulary=words, tokenizer="letters")
-    batch = next(iter(data.val_dataloader()[1]))
-    assert isinstance(batch, CaptionBatch)
-    first = pairs_of("val")[0][1]
-    assert batch.tokens[0, : len(first) + 2].tolist() == [1, *(words.id(letter) for letter in first), 2]
+    words = Vocabulary([*SPECIALS, "grass", "dog"])
+    expected = Vocabulary.tokenize(words, [caption for _, caption in pairs_of("val")])
+    calls = []
+    original = Vocabulary.tokenize
+    monkeypatch.setattr(
+        Vocabulary, "tokenize", lambda self, texts: (calls.append(len(texts)), original(self, texts))[1]
+    )
+    store = Store(store_path)
+    if not own:
+        monkeypatch.setattr(store, "tokenizer", "another")
+    source = words if own else SimpleNamespace(vocabulary=words, tokenize=words.tokenize)
+    tokens, counts = caption_tokens(store, store.caption_rows("val"), source).padded(np.arange(len(expected)))
+    assert [row[:count].tolist() for row, count in zip(tokens, counts, strict=True)] == expected
+    assert calls == ([] if own else [len(expected)])
+
+
+def test_an_encoder_without_an_id_is_refused(store: Store) -> None:
+    empty = SimpleNamespace(tokenize=lambda sentences: [[] for _ in sentences])
+    with pytest.raises(ScanError, match=r"tokenize gave 2 lists for 2 sentences, 2 of them empty"):
+        caption_tokens(store, np.arange(2), empty)
 
 
 def test_a_split_that_is_not_there(store_path: Path) -> None:
     with pytest.raises(ScanError, match=r"no split 'testall'.*train .*val .*test"):
-        PairData(store_path, validation="testall").val_dataloader()
+        ScanDataModule(store_path).sizes("testall")
+    with pytest.raises(ValueError, match="test_split must be one of train, val, test, not 'testall'"):
+        ScanDataModule(store_path, test_split="testall")  # type: ignore[arg-type]
+
+
+def test_arguments_are_checked_and_described_by_the_signature(store_path: Path) -> None:
+    for name, value in (("batch_size", 0), ("workers", -1), ("cache", "memory"), ("seed", "x")):
+        with pytest.raises(ValueError, match=f"{name} must be "):
+            ScanDataModule(store_path, **{name: value})
+    options = options_of(ScanDataModule)
+    assert all(option.meaning for option in options.values())
+    assert list(options)[:4] == ["path", "batch_size", "workers", "cache"]
 
 
 def test_caption_tokens_of_any_lengths() -> None:
     captions = [[], [5], [6, 7, 8], [], [9, 9]]
-    tokens = CaptionTokens([np.array(ids, np.int32) for ids in captions])
+    tokens = CaptionTokens.from_lists([[START, *ids, END] for ids in captions])
     padded, counts = tokens.padded(np.array([2, 0, 4, 4, 1]))
     assert counts.tolist() == [5, 2, 4, 4, 3]
     assert padded.tolist() == [
@@ -172,8 +272,43 @@ def test_caption_tokens_of_any_lengths() -> None:
 
 
 def test_a_batch_moves_as_one() -> None:
-    images = ImageBatch(torch.ones(2, 1, 3), torch.ones(2, dtype=torch.int64))
-    captions = CaptionBatch(*torch.ones(3, 2, dtype=torch.int64).unbind())
+    images = ImageBatch(torch.ones(2, 1, 3), *torch.ones(2, 2, dtype=torch.int64).unbind())
+    captions = CaptionBatch(*torch.ones(4, 2, dtype=torch.int64).unbind())
     batch = PairBatch(images, captions).to("meta")
-    assert batch.images.regions.device.type == batch.captions.images.device.type == "meta"
+    assert batch.images.regions.device.type == batch.captions.image_rows.device.type == "meta"
     assert len(batch) == 2
+
+
+def test_batches_that_are_held_stay_what_they_are(store: Store) -> None:
+    rows = np.random.default_rng(0).integers(0, store.image_count, 80)
+    loader = BlockLoader(Images(store, rows), 4, workers=2)
+    held = [batch for _ in range(2) for batch in loader]
+    expected = [Images(store, rows).read(range(start, start + 4)) for start in range(0, 80, 4)] * 2
+    assert all(torch.equal(one.regions, other.regions) for one, other in zip(held, expected, strict=True))
+
+
+def test_an_iteration_given_up_harms_none_after_it(store: Store) -> None:
+    loader = BlockLoader(images := Images(store, np.arange(20)), 4, workers=2)
+    for stop in (1, 3, 2):
+        for number, _ in enumerate(loader):
+            if number == stop:
+                break
+    found = [batch.image_rows.tolist() for batch in loader]
+    assert found == [images.rows[start : start + 4].tolist() for start in range(0, 20, 4)]
+
+
+def test_a_killed_worker_is_reported(store: Store) -> None:
+    batches = iter(loader := BlockLoader(Images(store, np.arange(20).repeat(8)), 4, workers=1))
+    next(batches)
+    os.kill(loader._batches._loader._iterator._workers[0].pid, signal.SIGKILL)  # type: ignore[union-attr]
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        list(batches)
+
+
+def test_an_error_in_a_worker_is_the_users_message(store_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "s.h5"
+    copy.write_bytes(store_path.read_bytes())
+    loader = BlockLoader(Images(Store(copy), np.arange(20)), 4, workers=1)
+    copy.unlink()
+    with pytest.raises(ScanError, match="was removed while it was in use"):
+        list(loader)

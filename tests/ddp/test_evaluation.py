@@ -15,8 +15,7 @@ import torch
 from runs import folder, rows, start
 
 from scan_lightning.config import EvaluateConfig, TrainConfig
-from scan_lightning.data.buffers import Memory
-from scan_lightning.data.loading import Captions, Images
+from scan_lightning.data.items import Captions, Images
 from scan_lightning.training.evaluate import evaluate
 from scan_lightning.validate import build
 
@@ -76,13 +75,13 @@ def test_figures_are_the_same_bits(
         assert sorted(read) == list(range(count))  # none left out, none twice
 
 
-def noting(kind: type[Any], path: Path) -> Callable[[Any, list[int], Memory], Any]:
+def noting(kind: type[Any], path: Path) -> Callable[[Any, list[int]], Any]:
     original = kind.read
 
-    def read(self: Any, positions: list[int], memory: Memory) -> Any:
+    def read(self: Any, positions: list[int]) -> Any:
         with path.open("a") as file:
             file.write("".join(f"{position}\n" for position in positions))
-        return original(self, positions, memory)
+        return original(self, positions)
 
     return read
 

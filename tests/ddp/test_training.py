@@ -14,8 +14,7 @@ import torch.distributed as dist
 from runs import checkpoint, rows, start
 
 from scan_lightning.config import TrainConfig
-from scan_lightning.data.buffers import Memory
-from scan_lightning.data.loading import Pairs
+from scan_lightning.data.items import Pairs
 from scan_lightning.data.order import BatchOrder
 
 Configure = Callable[..., TrainConfig]
@@ -84,14 +83,14 @@ def test_a_run_goes_on_with_another_number_of_processes(
     assert pairs_read(tmp_path, first)[:4] + pairs_read(tmp_path, then)[-2:] == pairs_in_order()
 
 
-def noting(folder: Path) -> Callable[[Pairs, list[int], Memory], Any]:
+def noting(folder: Path) -> Callable[[Pairs, list[int]], Any]:
     """Reads pairs and notes which, a file for each process and number of processes."""
 
-    def read(self: Pairs, positions: list[int], memory: Memory) -> Any:
+    def read(self: Pairs, positions: list[int]) -> Any:
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         with (folder / f"{world}-{rank}").open("a") as file:
             print(json.dumps(positions), file=file)
-        return RECORD(self, positions, memory)
+        return RECORD(self, positions)
 
     return read
 

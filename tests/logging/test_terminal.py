@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from scan_lightning import cli
-from scan_lightning.data import progress as data_progress
+from scan_lightning import progress as job_progress
 from scan_lightning.quiet import VARIABLE, quiet
 from scan_lightning.training import progress
 from scan_lightning.training.module import ScanModule
@@ -106,7 +106,7 @@ def test_terminal_shows_rate_time_left_loss_and_rsum(
 def test_the_variable_of_the_environment_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "1")
     assert quiet()
-    with data_progress.progress("building", 3) as advance:
+    with job_progress.progress("building", 3) as advance:
         advance(3)
     monkeypatch.setenv(VARIABLE, "0")
     assert not quiet()

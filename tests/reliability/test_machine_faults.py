@@ -51,7 +51,7 @@ def test_a_disk_that_fills_up(configure: Configure, unbroken: TrainConfig, tmp_p
             assert status_of(in_child(run, tmp_path / "log")) == REFUSED, (tmp_path / "log").read_text()
             message = one_message(tmp_path / "log")
             assert str(folder(config)) in message
-            assert "disk is full" in message or "File too large" in message
+            assert "no space left" in message or "File too large" in message
             reached.append(loads(config))
             assert not list(folder(config).rglob("*.partial"))
         assert reached == sorted(reached)

@@ -176,16 +176,17 @@ def test_a_training_that_is_refused_while_data_are_loaded_leaves_nothing(
     logger: str,
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setattr(cache, "available_memory", lambda: 100)
+    monkeypatch.setattr(cache, "available_on", lambda device: 100)
     words = [
         "train",
         *SMALL,
         f"data.path={files['store']}",
-        "data.cache=memory",
+        "data.cache=device",
+        "trainer.accelerator=auto",
         f"logger={logger}",
         "run_dir=run",
     ]
-    assert "data.cache=memory" in message(words, capfd)
+    assert "data.cache=device" in message(words, capfd)
     assert list(workdir.iterdir()) == []
 
 
@@ -197,16 +198,17 @@ def test_a_refused_start_leaves_the_record_of_the_run_before(
 
     shutil.copytree(folder(unbroken), workdir / "run")
     before = {path: path.read_bytes() for path in (workdir / "run").rglob("*") if path.is_file()}
-    monkeypatch.setattr(cache, "available_memory", lambda: 100)
+    monkeypatch.setattr(cache, "available_on", lambda device: 100)
     words = [
         "train",
         *SMALL,
         f"data.path={unbroken.data.path}",
-        "data.cache=memory",
+        "data.cache=device",
+        "trainer.accelerator=auto",
         "run_dir=run",
         "resume=auto",
     ]
-    assert "data.cache=memory" in message([*words, "trainer.max_epochs=3"], capfd)
+    assert "data.cache=device" in message([*words, "trainer.max_epochs=3"], capfd)
     assert {path: path.read_bytes() for path in (workdir / "run").rglob("*") if path.is_file()} == before
 
 

@@ -97,15 +97,15 @@ def half_of_save(number: int) -> Any:
 
 def between_names_of_save(number: int) -> Any:
     """Kill the process when its save `number` has its first name and not yet the second."""
-    original, done = saving.same_file, [0]
+    original, done = saving.link_file, [0]
 
-    def same_file(source: Path, target: Path) -> None:
+    def link_file(source: Path, target: Path) -> None:
         done[0] += 1
         if done[0] == number:
             os.kill(os.getpid(), signal.SIGKILL)
         original(source, target)
 
-    return patch.object(saving, "same_file", same_file)
+    return patch.object(saving, "link_file", link_file)
 
 
 @pytest.mark.parametrize("breakage", [half_of_save, between_names_of_save])

@@ -114,7 +114,7 @@ def test_a_folder_that_takes_no_picture_is_a_users_fault(scenes, checkpoint, tmp
     )
     assert status == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{stem}.pdf"]
-    assert "cannot be written" in capsys.readouterr().err
+    assert f"{stem}.pdf: is a folder; give the name of a file." in capsys.readouterr().err
 
 
 def test_another_feature_width_is_refused(scenes, checkpoint) -> None:

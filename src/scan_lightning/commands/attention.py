@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from scan_lightning.errors import ScanError
-
 HELP = "draw what each word of a sentence looks at in an image"
 
 
@@ -39,13 +37,6 @@ def run(args: argparse.Namespace) -> int:
     image = store.find_image(args.image)
     figure = draw_attention(model, store, image, args.sentence, images_dir=args.images)
     stem = args.out / file_stem(args.image, args.sentence)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-        paths = save_figure(figure, stem)
-    except OSError as error:
-        raise ScanError(
-            f"--out {args.out}: cannot be written to ({error.strerror}). Give another."
-        ) from error
-    for path in paths:
+    for path in save_figure(figure, stem):
         print(path)
     return 0

@@ -11,7 +11,7 @@ from scan_lightning.commands import data_derive
 from scan_lightning.commands.data_parsers import Subparsers, add_out, print_written, subcommand
 from scan_lightning.data.format import FEATURE_DTYPES
 from scan_lightning.data.layouts.registry import LAYOUTS
-from scan_lightning.data.units import size_text
+from scan_lightning.units import size_text
 
 HELP = "build, check and show the store a data set is read from"
 
@@ -58,10 +58,10 @@ def _configure_build(commands: Subparsers) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from scan_lightning.data.atomic import refuse_existing
     from scan_lightning.data.header import refuse_other_file
     from scan_lightning.data.layouts.registry import open_layout
     from scan_lightning.data.writer import write_store
+    from scan_lightning.files import refuse_existing
 
     refuse_existing(args.out, args.overwrite)
     refuse_other_file(args.out)

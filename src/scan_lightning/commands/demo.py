@@ -106,6 +106,7 @@ def _finish(out: Path, warmup_steps: int) -> dict[str, Any]:
     import json
 
     from scan_lightning.data.store import Store
+    from scan_lightning.files import write_json
     from scan_lightning.model.checkpoint import load
     from scan_lightning.report.figure_files import save_figure
     from scan_lightning.report.figures import training_curve
@@ -113,7 +114,6 @@ def _finish(out: Path, warmup_steps: int) -> dict[str, Any]:
     from scan_lightning.retrieval.chance import chance_recall
     from scan_lightning.retrieval.grounding import grounding
     from scan_lightning.retrieval.queries import read_queries
-    from scan_lightning.training.files import write_json
 
     store, model = Store(out / "scenes.h5"), load(out / "train" / "checkpoints" / "best.ckpt")
     queries = read_queries(out / "test")

@@ -23,17 +23,17 @@ def run(args: argparse.Namespace) -> int:
     """Read, convert, write, and say what it is."""
     import torch
 
+    from scan_lightning.files import write_file
     from scan_lightning.model.checkpoint import load
     from scan_lightning.model.released import read_released
     from scan_lightning.places import require_file
-    from scan_lightning.training.files import write_whole
 
     require_file(args.out, "--out")
     for source in (args.checkpoint, args.vocab):
         if args.out.exists() and source.exists() and args.out.samefile(source):
             raise ScanError(f"--out: {args.out} is what is read; give another name")
     released = read_released(args.checkpoint, args.vocab)
-    write_whole(args.out, lambda file: torch.save(released.checkpoint(), file))
+    write_file(args.out, lambda file: torch.save(released.checkpoint(), file))
     model = load(args.out)
     print(f"{args.out}: {model.rule}")
     print(f"features {model.feature_dim} wide, {len(model.vocabulary):,} words, {model.tokenizer_name}")

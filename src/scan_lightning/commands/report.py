@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the runs, make the page, say where."""
-    from scan_lightning.data.atomic import atomic_file, writing
+    from scan_lightning.files import write_text
     from scan_lightning.places import require_file
     from scan_lightning.report.page_file import report_page
     from scan_lightning.report.runs import read_runs
@@ -37,7 +37,6 @@ def run(args: argparse.Namespace) -> int:
         raise ScanError(f"--images {args.images}: there is no such folder; expected one with the pictures")
     require_file(args.out, "--out")
     page = report_page(read_runs(args.runs), images_dir=args.images, pictures=args.pictures)
-    with atomic_file(args.out, overwrite=True) as partial, writing(args.out):
-        partial.write_text(page, encoding="utf-8")
+    write_text(args.out, page)
     print(f"{args.out} ({len(page.encode()) / 1e6:.1f} MB)")
     return 0

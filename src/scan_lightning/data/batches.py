@@ -1,4 +1,4 @@
-"""What a loader hands over: images, captions, or pairs of them, padded, with their counts.
+"""What a loader yields: images, captions, or pairs of them, padded, with their counts and their store rows.
 
 Shapes: n items, k regions at most, t tokens at most, F feature width.
 """
@@ -15,21 +15,21 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tensors:
-    """Changes every field at once."""
+    """Fields that move to a device together."""
 
     def map(self, change: Callable[[Any], Any]) -> Self:
-        """Return the same with each tensor changed, those of its parts too."""
+        """The same with each tensor changed, nested ones too."""
         parts = vars(self).items()
         return type(self)(
             **{name: part.map(change) if isinstance(part, Tensors) else change(part) for name, part in parts}
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """Return the same on another device."""
+        """The same on another device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
-        """Return the same in page-locked memory, from where a GPU copies without waiting."""
+        """The same in page-locked memory."""
         return self.map(Tensor.pin_memory)
 
 
@@ -39,12 +39,14 @@ class ImageBatch(Tensors):
 
     Attributes:
         regions: (n, k, F) in the store's dtype, zero past a count. With data.cache=device, until the batch
-            is on the device, (n, k) int64 rows of the table there, -1 past a count.
+            is on the device: (n, k) int64 rows of the table held there, -1 past a count.
         counts: (n,) int64, at least 1.
+        image_rows: (n,) int64 rows of the store.
     """
 
     regions: Tensor
     counts: Tensor
+    image_rows: Tensor
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -52,17 +54,19 @@ class ImageBatch(Tensors):
 
 @dataclass(frozen=True)
 class CaptionBatch(Tensors):
-    """Captions as token ids, with their start and end.
+    """Captions as token ids of the text encoder.
 
     Attributes:
-        tokens: (n, t) int64, `<pad>` past a count.
-        counts: (n,) int64, at least 2.
-        images: (n,) int64, the position of each caption's image within the split.
+        tokens: (n, t) int64, zero past a count.
+        counts: (n,) int64, at least 1.
+        caption_rows: (n,) int64 rows of the store.
+        image_rows: (n,) int64, the row of each caption's image.
     """
 
     tokens: Tensor
     counts: Tensor
-    images: Tensor
+    caption_rows: Tensor
+    image_rows: Tensor
 
     def __len__(self) -> int:
         return len(self.counts)

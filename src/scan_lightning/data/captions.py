@@ -1,66 +1,92 @@
-"""The captions of a split as token ids of a vocabulary, ragged: 566,000 captions are 30 MB."""
+"""The captions of a split as token ids in one array: 566,000 captions take 30 MB."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scan_lightning.data.gather import offsets_of
+from scan_lightning.data.ragged import offsets_of, padded_index
 from scan_lightning.data.store import Store
-from scan_lightning.data.text import END, PAD, START, Vocabulary, tokenizer
+from scan_lightning.data.text import END, START, Vocabulary
+from scan_lightning.errors import ScanError
 
-Ids = npt.NDArray[np.int32]
+
+class Tokenizes(Protocol):
+    """A text encoder or a `Vocabulary`: what turns sentences into ids."""
+
+    def tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Ids of each sentence, with whatever marks its start and end."""
 
 
 class CaptionTokens:
-    """Token ids of many captions in one flat array.
+    """Token ids of many captions.
 
     Args:
-        captions: ids of each caption, without start and end, which are added here.
+        ids: (T,) of all captions, one after the other.
+        offsets: (C + 1,) int64, caption c owns ids offsets[c] : offsets[c + 1].
     """
 
-    def __init__(self, captions: Sequence[Ids]) -> None:
-        self.counts: npt.NDArray[np.int64] = np.fromiter(map(len, captions), np.int64, len(captions)) + 2
-        self._starts = offsets_of(self.counts)
-        self._flat = np.full(int(self._starts[-1]), START, np.int32)
-        self._flat[self._starts[1:] - 1] = END
-        inner = np.ones(len(self._flat), bool)
-        inner[self._starts[:-1]] = inner[self._starts[1:] - 1] = False
-        self._flat[inner] = np.fromiter(chain.from_iterable(captions), np.int32, int(inner.sum()))
+    def __init__(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> None:
+        self._ids, self._offsets = ids, offsets
+        self.counts: npt.NDArray[np.int64] = np.diff(offsets)
+
+    @classmethod
+    def from_lists(cls, captions: Sequence[Sequence[int]]) -> CaptionTokens:
+        """From the ids of each caption, start and end included."""
+        offsets = offsets_of(np.fromiter(map(len, captions), np.int64, len(captions)))
+        return cls(np.fromiter(chain.from_iterable(captions), np.int32, int(offsets[-1])), offsets)
 
     def __len__(self) -> int:
         return len(self.counts)
 
     def padded(self, positions: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return the captions at `positions` as (n, t) int64 ids, padded, and their (n,) int64 counts."""
-        counts = self.counts[positions]
-        column = np.arange(counts.max(initial=1))
-        inside = column < counts[:, None]
-        tokens = np.full(inside.shape, PAD, np.int64)
-        tokens[inside] = self._flat[(self._starts[positions, None] + column)[inside]]
+        """Captions by position: ids (n, t) int64, zero past a count, and the counts (n,) int64."""
+        index, counts = padded_index(self._offsets, positions)
+        tokens = np.zeros(index.shape, np.int64)
+        tokens[index >= 0] = self._ids[index[index >= 0]]
         return torch.from_numpy(tokens), torch.from_numpy(counts)
 
 
-def caption_tokens(
-    store: Store, rows: npt.NDArray[np.int64], vocabulary: Vocabulary, tokenizer_name: str
-) -> CaptionTokens:
-    """Return captions of a store as ids of a vocabulary.
+def caption_tokens(store: Store, rows: npt.NDArray[np.int64], source: Tokenizes) -> CaptionTokens:
+    """Captions of a store as ids.
 
     Args:
         store: where they are.
         rows: (C,) which captions.
-        vocabulary: the model's, not necessarily made from this store.
-        tokenizer_name: the model's. The store's own tokens are used when it was made with the same one;
-            otherwise its texts are tokenised again: a model always reads captions the way it learnt them.
+        source: a text encoder or a `Vocabulary`. The store's own tokens are used when this, or its
+            `vocabulary`, is a `Vocabulary` of the store's tokeniser; else the sentences are tokenised.
+
+    Raises:
+        ScanError: `source` gives no id for a sentence.
     """
-    if store.tokenizer != tokenizer_name:
-        texts = tokenizer(tokenizer_name).tokenize(store.caption_text(rows))
-        return CaptionTokens([np.array([vocabulary.id(word) for word in words], np.int32) for words in texts])
-    words, _ = store.lexicon
-    lookup = np.array([vocabulary.id(word) for word in words], np.int32)
-    return CaptionTokens([lookup[ids] for ids in store.caption_lexicon_ids(rows)])
+    vocabulary = source if isinstance(source, Vocabulary) else getattr(source, "vocabulary", None)
+    if isinstance(vocabulary, Vocabulary) and vocabulary.tokenizer == store.tokenizer:
+        return _stored_tokens(store, rows, vocabulary)
+    sentences = store.caption_text(rows)
+    tokens = CaptionTokens.from_lists(source.tokenize(sentences))
+    if len(tokens) != len(rows) or (tokens.counts < 1).any():
+        raise ScanError(
+            f"{type(source).__name__}.tokenize gave {len(tokens):,} lists for {len(rows):,} sentences, "
+            f"{int((tokens.counts < 1).sum()):,} of them empty; expected at least one id for each sentence"
+        )
+    return tokens
+
+
+def _stored_tokens(store: Store, rows: npt.NDArray[np.int64], vocabulary: Vocabulary) -> CaptionTokens:
+    starts = store.caption_offsets[rows]
+    counts = store.caption_offsets[rows + 1] - starts
+    offsets = offsets_of(counts + 2)
+    ids = np.full(int(offsets[-1]), START, np.int32)
+    ids[offsets[1:] - 1] = END
+    words = np.ones(len(ids), bool)
+    words[offsets[:-1]] = words[offsets[1:] - 1] = False
+    source = np.arange(int(counts.sum())) + np.repeat(starts - offsets_of(counts)[:-1], counts)
+    lookup = np.array([vocabulary.id(word) for word in store.lexicon[0]], np.int32)
+    ids[words] = lookup[store.token_rows[source]]
+    return CaptionTokens(ids, offsets)

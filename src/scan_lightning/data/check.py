@@ -13,8 +13,8 @@ from scan_lightning.data.check_content import check_content
 from scan_lightning.data.format import DATASETS, GOLD_LINKS
 from scan_lightning.data.header import Header, has, read_header
 from scan_lightning.data.probe import probe
-from scan_lightning.data.progress import progress as show_progress
 from scan_lightning.data.seal import check_seal
+from scan_lightning.progress import progress as show_progress
 
 
 def check_store(path: str | Path, *, progress: bool = True) -> list[str]:

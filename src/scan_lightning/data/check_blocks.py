@@ -10,7 +10,7 @@ import numpy as np
 
 from scan_lightning.data.checksums import DIGEST_BYTES, ROWS_ATTRIBUTE, digest
 from scan_lightning.data.header import READ_FAULTS, Header, first_line
-from scan_lightning.data.progress import Advance
+from scan_lightning.progress import Advance
 
 
 def check_small(file: h5py.File, name: str, faults: list[str]) -> np.ndarray | None:

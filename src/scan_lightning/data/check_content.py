@@ -82,11 +82,6 @@ def _owners(content: Content) -> list[str]:
             f"/caption/image: {int(lost.sum()):,} captions without an image (there are {images:,}), "
             f"{_rows('caption', lost)}"
         )
-    silent = np.bincount(owners[~lost], minlength=images) == 0
-    if silent.any():
-        faults.append(
-            f"/caption/image: {int(silent.sum()):,} images without a caption, {_rows('image', silent)}"
-        )
     return faults
 
 

@@ -4,67 +4,76 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 
-from scan_lightning.choices import Cache
-from scan_lightning.data.batches import CaptionBatch, ImageBatch
-from scan_lightning.data.cache import DeviceRegions, MemoryRegions, require_room
-from scan_lightning.data.captions import caption_tokens
-from scan_lightning.data.loading import BlockLoader, Captions, Images, Pairs, TrainLoader
+from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
+from scan_lightning.data.cache import DeviceRegions, require_room
+from scan_lightning.data.captions import Tokenizes, caption_tokens
+from scan_lightning.data.items import Captions, Images, Pairs
+from scan_lightning.data.loading import BlockLoader, TrainLoader
 from scan_lightning.data.order import BatchOrder
 from scan_lightning.data.store import Store
 from scan_lightning.data.text import Vocabulary
 from scan_lightning.errors import ScanError
+from scan_lightning.options import Range, check_arguments
 
 # Constants, because which items share a block decides the last bit of an embedding.
 IMAGE_BLOCK = 128
 CAPTION_BLOCK = 512
 
+SplitLoaders = list[BlockLoader[ImageBatch] | BlockLoader[CaptionBatch]]
 
-class PairData(pl.LightningDataModule):
-    """Streams a store.
+
+class ScanDataModule(pl.LightningDataModule):
+    """Region features and captions of a store.
+
+    Captions become ids by `tokenize(sentences)` of the module's `model.text_encoder` where it has that
+    method, else of `vocabulary`.
 
     Args:
-        path: the store's file.
-        batch_size: pairs of a global batch in training, split over ranks.
-        workers: reading processes.
-        seed: of the order of training pairs.
-        word_threshold: a word of the store counted this often enters the vocabulary.
-        vocabulary: a trained model's; None: made from the store, by the threshold.
-        tokenizer: name of a trained model's tokeniser; the store's when None.
-        validation: the split that `val_dataloader` gives.
-        cache: where regions are held; a split is loaded when its loader is asked for.
+        path: the store, made by `scan-lightning data build`
+        batch_size: pairs of a batch, of all processes together; the last, smaller batch of an epoch is kept
+        workers: processes that read ahead, for each process of the run; 0: it reads by itself
+        cache: where region features are held: streamed from the store (none) or on the GPU (device)
+        word_threshold: a word enters the vocabulary when train (and val) captions hold it this often
+        seed: of the order of training pairs
+        test_split: the split that testing and prediction read
+        vocabulary: words by id; null: made from the store by word_threshold
 
     Raises:
         ScanError: the store is missing or unusable.
+        ValueError: an argument of another type or out of its range.
+
+    Attributes:
+        store: the opened store.
+        vocabulary: of the captions.
     """
 
     def __init__(
         self,
         path: str | Path,
-        *,
-        batch_size: int = 128,
-        workers: int = 0,
-        seed: int = 0,
-        word_threshold: int = 4,
+        batch_size: Annotated[int, Range(at_least=1)] = 128,
+        workers: Annotated[int, Range(at_least=0)] = 0,
+        cache: Literal["none", "device"] = "none",
+        word_threshold: Annotated[int, Range(at_least=1)] = 4,
+        seed: Annotated[int, Range(at_least=0)] = 0,
+        test_split: Literal["train", "val", "test"] = "test",
         vocabulary: Vocabulary | None = None,
-        tokenizer: str | None = None,
-        validation: str = "val",
-        cache: Cache = Cache.none,
     ) -> None:
         super().__init__()
-        # More processes than blocks: some rank has none, and says so by an empty loader.
+        self.batch_size, self.workers, self.cache, self.seed = batch_size, workers, cache, seed
+        self.word_threshold, self.test_split = word_threshold, test_split
+        names = ("batch_size", "workers", "cache", "word_threshold", "seed", "test_split")
+        check_arguments(ScanDataModule, {"path": path, **{name: getattr(self, name) for name in names}})
+        # With more processes than blocks some rank has none, and an empty loader.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self.store = Store(path)
-        self.batch_size, self.workers, self.seed = batch_size, workers, seed
-        self.vocabulary = vocabulary or Vocabulary.from_counts(*self.store.lexicon, word_threshold)
-        self.tokenizer = tokenizer or self.store.tokenizer
-        self.validation, self.cache = validation, cache
-        self._in_memory: dict[str, MemoryRegions] = {}
+        self.vocabulary = vocabulary or Vocabulary.from_counts(
+            *self.store.lexicon, word_threshold, self.store.tokenizer
+        )
         self._on_device: dict[str, DeviceRegions] = {}
 
     @property
@@ -82,7 +91,7 @@ class PairData(pl.LightningDataModule):
         return -(-len(self.store.caption_rows("train")) // self.batch_size)
 
     def sizes(self, split: str) -> tuple[int, int]:
-        """Return how many images and captions a split has.
+        """How many images and captions a split has.
 
         Raises:
             ScanError: the store has no such split.
@@ -92,85 +101,103 @@ class PairData(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Refuse a `data.cache` that cannot be, before anything is read.
 
-        Args:
-            stage: Lightning's: `fit` needs the train split beside that of validation.
-
         Raises:
             ScanError: there is no device but the CPU, or the splits would not fit.
         """
-        trainer = self.trainer
-        assert trainer is not None  # Lightning calls this
-        device: torch.device = trainer.strategy.root_device
-        if self.cache is Cache.device and device.type == "cpu":
+        if self.cache == "none":
+            return
+        assert self.trainer is not None  # Lightning calls this
+        device: torch.device = self.trainer.strategy.root_device
+        if device.type == "cpu":
             raise ScanError(
                 "data.cache=device: holds the regions on a GPU, but this run computes on the CPU; give "
-                "data.cache=memory or none, or run it where there is a GPU"
+                "data.cache=none, or run it where there is a GPU"
             )
-        splits = dict.fromkeys([*(["train"] if stage == "fit" else []), self.validation])
-        require_room(self.cache, self.store, list(splits), device=device, processes=trainer.num_devices)
+        splits = {"fit": ["train", "val"], "validate": ["val"]}.get(stage, [self.test_split])
+        require_room(self.store, splits, device)
 
     def train_dataloader(self) -> TrainLoader:
-        """Return the shuffled pairs of the train split, this rank's share of them."""
-        rank, world, pin = self._place()
-        pairs = Pairs(*self._split("train"))
-        order = BatchOrder(len(pairs), self.batch_size, self.seed, rank=rank, world=world)
-        return TrainLoader(pairs, order, workers=self.workers, pin=pin)
+        """The shuffled pairs of the train split, this rank's share of each batch.
 
-    def val_dataloader(self) -> list[BlockLoader[ImageBatch] | BlockLoader[CaptionBatch]]:
-        """Return two loaders of the validation split in its own order: each image once, each caption once.
+        Raises:
+            ScanError: the store has no train split, or it has no caption.
+        """
+        rank, world, pin = self._place()
+        pairs = Pairs(self._images("train"), self._captions("train"))
+        order = BatchOrder(len(pairs), self.batch_size, self.seed, rank=rank, world=world)
+        repeat = getattr(self.trainer, "overfit_batches", 0) > 0
+        return TrainLoader(pairs, order, workers=self.workers, pin=pin, repeat=repeat)
+
+    def val_dataloader(self) -> SplitLoaders:
+        """Two loaders of the val split in the store's order: each image once, each caption once.
+
+        Raises:
+            ScanError: the store has no val split, or it has no caption.
+        """
+        return self._split_loaders("val")
+
+    def test_dataloader(self) -> SplitLoaders:
+        """Two loaders of `test_split`, as `val_dataloader`.
+
+        Raises:
+            ScanError: the store has no such split, or it has no caption.
+        """
+        return self._split_loaders(self.test_split)
+
+    def predict_dataloader(self) -> SplitLoaders:
+        """Two loaders of `test_split`, as `val_dataloader`; it may lack captions.
 
         Raises:
             ScanError: the store has no such split.
         """
+        return self._split_loaders(self.test_split, require_captions=False)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Copy a batch to the device, without waiting when it lies in page-locked memory."""
+        if isinstance(batch, PairBatch):
+            images = self.transfer_batch_to_device(batch.images, device, dataloader_idx)
+            return PairBatch(images, batch.captions.to(device, non_blocking=True))
+        if isinstance(batch, ImageBatch) and self.cache == "device":
+            batch = replace(batch, regions=self._regions(batch, device))
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def _regions(self, batch: ImageBatch, device: torch.device) -> torch.Tensor:
+        """The regions of a batch of places; their split is copied to the device on first use."""
+        split = self.store.split_of(int(batch.image_rows[0])) if len(batch) else next(iter(self.store.splits))
+        if split not in self._on_device:
+            shown = self.trainer is None or self.trainer.global_rank == 0
+            self._on_device[split] = DeviceRegions(self.store, split, device, shown=shown)
+        return self._on_device[split].read(batch.regions)
+
+    def _split_loaders(self, split: str, *, require_captions: bool = True) -> SplitLoaders:
         rank, world, pin = self._place()
-        images, captions = self._split(self.validation)
+        images, captions = self._images(split), self._captions(split, require=require_captions)
         workers = self.workers
         return [
             BlockLoader(images, IMAGE_BLOCK, workers=workers, pin=pin, rank=rank, world=world),
             BlockLoader(captions, CAPTION_BLOCK, pin=pin, rank=rank, world=world),
         ]
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Copy a batch to where the model is, without waiting when it lies in page-locked memory."""
-        batch = batch.to(device, non_blocking=True)
-        if self.cache is not Cache.device or isinstance(batch, CaptionBatch):
-            return batch
-        table = self._on_device[
-            "train" if self.trainer is not None and self.trainer.training else self.validation
-        ]
-        images = batch if isinstance(batch, ImageBatch) else batch.images
-        images = replace(images, regions=table.read(images.regions))
-        return images if isinstance(batch, ImageBatch) else replace(batch, images=images)
+    def _images(self, split: str) -> Images:
+        return Images(self.store, self.store.image_rows(split), placed=self.cache == "device")
 
-    def _split(self, split: str) -> tuple[Images, Captions]:
-        image_rows, caption_rows = self.store.image_rows(split), self.store.caption_rows(split)
-        if not len(caption_rows):
+    def _captions(self, split: str, *, require: bool = True) -> Captions:
+        store, rows = self.store, self.store.caption_rows(split)
+        if require and not len(rows):
             raise ScanError(
-                f"{self.store.path}: split {split} has {len(image_rows)} images without a single caption; "
-                "expected at least one pair. Build the store again from the complete data."
+                f"{store.path}: split {split} has {store.splits[split]:,} images without a caption; training "
+                "and evaluation need captions. Build the store with them, or give a split that has some."
             )
-        tokens = caption_tokens(self.store, caption_rows, self.vocabulary, self.tokenizer)
-        images = np.searchsorted(image_rows, self.store.caption_image[caption_rows]).astype(np.int64)
-        held, placed = self._hold(split), self.cache is Cache.device
-        return Images(self.store, image_rows, held=held, placed=placed), Captions(tokens, images)
+        return Captions(caption_tokens(store, rows, self._tokenizes()), rows, store.caption_image[rows])
 
-    def _hold(self, split: str) -> MemoryRegions | None:
-        """Load a split to where `data.cache` wants it, once.
-
-        Raises:
-            ScanError: it would not fit.
-        """
-        trainer = self.trainer
-        shown = trainer is None or trainer.global_rank == 0
-        if self.cache is Cache.memory and split not in self._in_memory:
-            self._in_memory[split] = MemoryRegions(self.store, split, shown=shown)
-        if self.cache is Cache.device and split not in self._on_device:
-            device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
-            self._on_device[split] = DeviceRegions(self.store, split, device, shown=shown)
-        return self._in_memory.get(split)
+    def _tokenizes(self) -> Tokenizes:
+        """The text encoder of the module in training when it tokenises, else the vocabulary."""
+        module = getattr(self.trainer, "lightning_module", None)
+        encoder: Any = getattr(getattr(module, "model", None), "text_encoder", None)
+        return encoder if hasattr(encoder, "tokenize") else self.vocabulary
 
     def _place(self) -> tuple[int, int, bool]:
-        """Return this process's rank, how many there are, and whether batches go to a GPU."""
+        """This process's rank, how many there are, and whether batches go to a GPU."""
         if self.trainer is None:
             return 0, 1, False
         root: torch.device = self.trainer.strategy.root_device

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import h5py
 
-from scan_lightning.data.atomic import writing
 from scan_lightning.data.seal import USER_BLOCK
+from scan_lightning.files import writing
 
 STRUCTURES = 1 << 20  # bytes, far more than the headers and indices of one step take
 _STRING = 64  # bytes a string at most: its reference, its place in the heap, padding

@@ -11,11 +11,10 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from scan_lightning.data.buffers import Buffers, Memory
-from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES
-from scan_lightning.data.gather import equal_count, gather
+from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES, SPLITS
 from scan_lightning.data.header import READ_FAULTS, Header, first_line, has, read_header
 from scan_lightning.data.indices import checked_indices, checked_offsets, damaged
+from scan_lightning.data.ragged import equal_count, padded_rows
 from scan_lightning.errors import ScanError
 
 
@@ -44,7 +43,6 @@ class Store:
         self.image_count: int = self._header.images
         self.region_count: int = self._header.regions
         self.caption_count: int = self._header.captions
-        self._buffers = Buffers()
         self._process: int | None = None
         self._file: h5py.File | None = None
 
@@ -66,18 +64,19 @@ class Store:
         self._header.require_split(self.path, split)
         return np.flatnonzero(self._split_codes == SPLIT_CODES[split])
 
-    def read_regions(
-        self, image_rows: np.ndarray, memory: Memory | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def split_of(self, image_row: int) -> str:
+        """The split of an image."""
+        return SPLITS[int(self._split_codes[image_row])]
+
+    def read_regions(self, image_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features of images, padded to the largest of them.
 
         Args:
             image_rows: (n,) rows in any order; one may come several times.
-            memory: where that of the features comes from; the store's own when None.
 
         Returns:
-            features (n, k_max, D) of the stored type, zero past each count; counts (n,) int64. Memory of the
-            store is used again once the array and all views and tensors of it are gone.
+            features (n, k_max, D) of the stored type, zero past each count; counts (n,) int64. k_max is at
+            least 1.
 
         Raises:
             ScanError: the file was written to since it was opened.
@@ -88,7 +87,7 @@ class Store:
             raise IndexError(f"image rows {rows.min()}..{rows.max()}, the store has {self.image_count}")
         features, file = self._features
         self._header.require_unwritten(self.path, file)
-        return gather(features, self.region_offsets, self._regions_each, rows, memory or self._buffers)
+        return padded_rows(features, self.region_offsets, self._regions_each, rows)
 
     def boxes(self, image_row: int) -> np.ndarray:
         """Boxes of one image, (k, 4) float32 x1 y1 x2 y2 in pixels, NaN when unknown."""
@@ -142,15 +141,13 @@ class Store:
         texts = self._read_text("caption/text", unique)
         return [texts[index] for index in inverse.tolist()]
 
-    def caption_lexicon_ids(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Each caption's tokens as (n,) int32 rows of the lexicon, without start and end."""
-        offsets, tokens = self.caption_offsets, self._tokens
-        return [tokens[offsets[row] : offsets[row + 1]] for row in np.asarray(rows, dtype=np.int64).tolist()]
-
     def caption_words(self, rows: np.ndarray) -> list[list[str]]:
         """Each caption's tokens as words."""
-        words = self.lexicon[0]
-        return [[words[index] for index in ids.tolist()] for ids in self.caption_lexicon_ids(rows)]
+        words, offsets = self.lexicon[0], self.caption_offsets
+        return [
+            [words[index] for index in self.token_rows[offsets[row] : offsets[row + 1]].tolist()]
+            for row in np.asarray(rows, dtype=np.int64).tolist()
+        ]
 
     @cached_property
     def lexicon(self) -> tuple[list[str], np.ndarray]:
@@ -179,7 +176,7 @@ class Store:
     def caption_offsets(self) -> np.ndarray:
         """(C + 1,) int64: caption c owns tokens offsets[c] : offsets[c + 1]."""
         offsets = self._read("caption/offsets")
-        return checked_offsets(self.path, "caption/offsets", offsets, len(self._tokens))
+        return checked_offsets(self.path, "caption/offsets", offsets, len(self.token_rows))
 
     @cached_property
     def caption_image(self) -> np.ndarray:
@@ -200,7 +197,8 @@ class Store:
         return checked_indices(self.path, "image/split", self._read("image/split"), len(SPLIT_CODES))
 
     @cached_property
-    def _tokens(self) -> np.ndarray:
+    def token_rows(self) -> np.ndarray:
+        """(T,) int32: the tokens of all captions, without start and end, as rows of the lexicon."""
         words = len(self.lexicon[0])
         return checked_indices(self.path, "caption/tokens", self._read("caption/tokens"), words)
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from scan_lightning.data.store import Store
 from scan_lightning.data.text import Vocabulary
-from scan_lightning.data.units import size_text
+from scan_lightning.units import size_text
 
 WORD_THRESHOLD = 4  # of the released vocabularies
 
@@ -38,8 +38,7 @@ def _facts(store: Store) -> Table:
         f"{_span(regions)} an image",
         "boxes": _box_fact(store),
         "ids": f"{store.image_id(0)} ... {store.image_id(store.image_count - 1)}",
-        "captions": f"{store.caption_count:,}, {_span(np.bincount(store.caption_image))} an image, "
-        f"{_span(lengths)} words each (mean {lengths.mean():.1f})",
+        "captions": _caption_fact(store, lengths),
         "empty captions": f"{int((lengths == 0).sum()):,}",
         "tokenizer": store.tokenizer,
         "words": f"{len(words):,}, of them {int((counts == 0).sum()):,} in test captions only",
@@ -76,6 +75,14 @@ def _samples(store: Store, samples: int) -> list[str]:
             lines.append(f"[bold]{split}[/bold] {escape(store.image_id(row))}")
             lines += [f"  {escape(caption) or '[dim](empty)[/dim]'}" for caption in captions]
     return lines
+
+
+def _caption_fact(store: Store, lengths: np.ndarray) -> str:
+    if not len(lengths):
+        return "none"
+    each = np.bincount(store.caption_image, minlength=store.image_count)
+    words = f"{_span(lengths)} words each (mean {lengths.mean():.1f})"
+    return f"{store.caption_count:,}, {_span(each)} an image, {words}"
 
 
 def _box_fact(store: Store) -> str:

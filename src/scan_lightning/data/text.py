@@ -7,12 +7,13 @@ lower-cased caption too, and the name of the tokeniser travels with every store 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
 from scan_lightning.errors import ScanError
+from scan_lightning.specification import Configurable
 
 PAD, START, END, UNK = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")
@@ -79,18 +80,21 @@ def tokenizer(name: str) -> Tokenizer:
     return TOKENIZERS[name]()
 
 
-class Vocabulary:
-    """A closed list of words with the specials first: `<pad>` 0, `<start>` 1, `<end>` 2, `<unk>` 3.
+class Vocabulary(Configurable):
+    """A closed list of words, and the tokeniser that finds them in a sentence.
 
     Args:
-        words: Every word, the four specials first; the position is the id.
+        words: every word, `<pad>`, `<start>`, `<end>` and `<unk>` first; the position is the id
+        tokenizer: name of the tokeniser, a key of `TOKENIZERS`
 
     Raises:
         ValueError: the specials are not where they belong, or a word comes twice.
+        ScanError: no tokeniser of this name.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = list(words)
+    def __init__(self, words: Sequence[str], tokenizer: str = "spacy-en-lower") -> None:
+        self.words, self.tokenizer = list(words), tokenizer
+        self._tokenizer  # refuses an unknown name  # noqa: B018
         if tuple(self.words[: len(SPECIALS)]) != SPECIALS:
             raise ValueError(f"a vocabulary starts with {SPECIALS}, found {self.words[:4]}")
         self._ids = {word: index for index, word in enumerate(self.words)}
@@ -98,32 +102,56 @@ class Vocabulary:
             raise ValueError("a vocabulary holds each word once")
 
     @classmethod
-    def from_counts(cls, words: Sequence[str], counts: np.ndarray, threshold: int = 4) -> Vocabulary:
+    def from_counts(
+        cls,
+        words: Sequence[str],
+        counts: np.ndarray,
+        threshold: int = 4,
+        tokenizer: str = "spacy-en-lower",
+    ) -> Vocabulary:
         """The words counted at least `threshold` times, in the order given.
 
         Args:
             words: (V,) words, each once, without the specials.
             counts: (V,) how often each occurs.
-            threshold: The lowest count that lets a word in (released data: 4).
+            threshold: the lowest count of a word that is kept (released data: 4).
+            tokenizer: name of the tokeniser that made the words.
 
         >>> Vocabulary.from_counts(["a", "dog", "zyx"], np.array([9, 4, 3])).words[4:]
         ['a', 'dog']
         """
         kept = [w for w, count in zip(words, counts, strict=True) if count >= threshold and w not in SPECIALS]
-        return cls([*SPECIALS, *kept])
+        return cls([*SPECIALS, *kept], tokenizer)
 
     def __len__(self) -> int:
         return len(self.words)
 
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return tokenizer(self.tokenizer)
+
     def id(self, word: str) -> int:
-        """The id of a word, `<unk>`'s for a word outside; text never reaches a special's id."""
+        """The id of a word, that of `<unk>` for an unknown one; no word has the id of another special."""
         index = self._ids.get(word, UNK)
         return index if index > UNK else UNK
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
-        """Ids of a caption: start, one a token, end. An empty caption is start + end.
+        """Ids of a caption's words, with start and end. An empty caption is start + end.
 
         >>> Vocabulary.from_counts(["a", "dog"], np.array([9, 9])).encode(["a", "cat"])
         [1, 4, 3, 2]
         """
         return [START, *(self.id(token) for token in tokens), END]
+
+    def tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Ids of each sentence, with start and end.
+
+        >>> Vocabulary.from_counts(["a", "dog"], np.array([9, 9])).tokenize(["A dog.", ""])
+        [[1, 4, 5, 3, 2], [1, 2]]
+        """
+        return [self.encode(tokens) for tokens in self._tokenizer.tokenize(sentences)]
+
+    def words_of(self, sentence: str) -> list[str]:
+        """What the ids of a sentence stand for: `<start>`, its words as written in lower case, `<end>`."""
+        (tokens,) = self._tokenizer.tokenize([sentence])
+        return [SPECIALS[START], *tokens, SPECIALS[END]]

@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from scan_lightning.data.atomic import atomic_file, writing
 from scan_lightning.data.boxes import stored_boxes
 from scan_lightning.data.caption_writer import CaptionWriter, Link, write_array
 from scan_lightning.data.format import (
@@ -22,11 +21,12 @@ from scan_lightning.data.format import (
 )
 from scan_lightning.data.hdf5_file import new_file, reserve
 from scan_lightning.data.header import refuse_other_file
-from scan_lightning.data.progress import progress as show_progress
 from scan_lightning.data.region_writer import BlockWriter, FeatureCaster
 from scan_lightning.data.seal import write_seal
 from scan_lightning.data.text import tokenizer
 from scan_lightning.errors import ScanError
+from scan_lightning.files import atomic_file, writing
+from scan_lightning.progress import progress as show_progress
 
 _SIZE_LIMIT = 1 << 31  # pixels are stored as int32
 
@@ -42,7 +42,7 @@ class ImageRecord:
         height: Of the picture in pixels, 0 when unknown.
         features: (k, D) float, k >= 1.
         boxes: (k, 4) x1 y1 x2 y2 in pixels, None when unknown.
-        captions: At least one; an empty text is kept and has no tokens.
+        captions: Any number; an empty string is kept and has no tokens.
         links: Gold (caption index, character offset where the word starts, region index) within the record.
         where: The file and the place in it that the record was read from, for messages.
         boxes_where: The same of the boxes, when they come from another file.
@@ -164,8 +164,6 @@ class _StoreWriter:
             )
         if record.split not in SPLIT_CODES:
             raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
-        if not record.captions:
-            raise ScanError(f"{name}: has no caption. Leave the image out or give it one.")
         whose = f"image {record.id!r} (split {record.split})"
         features = self.caster.cast(record.features, f"{place}{whose}")
         place = f"{record.boxes_where}: " if record.boxes_where else place

@@ -109,7 +109,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         words = sorted(ids, key=ids.__getitem__)
         if sorted(ids.values()) != list(range(len(ids))):
             raise ValueError("ids are not 0, 1, 2, ...")
-        return Vocabulary(words)
+        return Vocabulary(words, TOKENIZER)
     except OSError as error:
         raise ScanError(
             f"{path}: cannot be read ({error.strerror}); expected a *_precomp_vocab.json"

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from scan_lightning.data.atomic import atomic_file, writing
+from scan_lightning.files import atomic_file, writing
 from scan_lightning.retrieval.compare import Change, Comparison
 from scan_lightning.retrieval.statistics import FIGURES, LEVEL
 
@@ -96,7 +96,7 @@ def write_comparison(folder: Path, a: str, b: str, comparison: Comparison, count
         lambda path: draw(path, a, b, comparison, count),
     ]
     for path, write in zip(paths, writers, strict=True):
-        with atomic_file(path, overwrite=True) as partial, writing(path):
+        with atomic_file(path) as partial, writing(path):
             write(partial)
     return paths
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scan_lightning.data.progress import progress
 from scan_lightning.data.store import Store
 from scan_lightning.model.trained import TrainedModel
+from scan_lightning.progress import progress
 from scan_lightning.report.attention import find_picture, open_picture
 from scan_lightning.retrieval.queries import Queries
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from scan_lightning.files import atomic_file, writing
+
 
 def save_figure(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("pdf", "png")) -> list[Path]:
-    """Writes a figure as `STEM.pdf` (vectors) and `STEM.png` (200 dots an inch), each whole or not at all.
+    """Writes a figure as `STEM.pdf` (vectors) and `STEM.png` (200 dots an inch).
 
     Args:
         figure: What is written.
@@ -19,18 +21,16 @@ def save_figure(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("pdf", "p
 
     Returns:
         The files.
+
+    Raises:
+        ScanError: a file cannot be written.
     """
     paths = []
     for kind in kinds:
         path = stem.with_name(f"{stem.name}.{kind}")
-        unfinished = path.with_name(f".{path.name}.partial")
         # No date inside: the same figure is the same file.
         metadata = {"CreationDate": None} if kind == "pdf" else {}
-        try:
-            with matplotlib.rc_context({"pdf.fonttype": 42}):
-                figure.savefig(unfinished, format=kind, dpi=200, metadata=metadata)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with atomic_file(path) as partial, writing(path), matplotlib.rc_context({"pdf.fonttype": 42}):
+            figure.savefig(partial, format=kind, dpi=200, metadata=metadata)
         paths.append(path)
     return paths

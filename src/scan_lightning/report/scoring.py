@@ -50,7 +50,7 @@ def _images(model: TrainedModel, store: Store, rows: np.ndarray) -> Iterator[tup
 
 
 def _captions(model: TrainedModel, store: Store, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-    tokens = caption_tokens(store, rows, model.vocabulary, model.tokenizer_name)
+    tokens = caption_tokens(store, rows, model.vocabulary)
     for start in range(0, len(rows), CAPTION_BLOCK):
         positions = np.arange(start, min(start + CAPTION_BLOCK, len(rows)))
         padded, counts = tokens.padded(positions)

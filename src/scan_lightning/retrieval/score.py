@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from scan_lightning.data.progress import progress as show_progress
+from scan_lightning.progress import progress as show_progress
 from scan_lightning.retrieval.embeddings import Embeddings
 from scan_lightning.retrieval.folds import cut_folds
 from scan_lightning.retrieval.ranks import Ranks, Top, gold_index

@@ -19,8 +19,8 @@ from scan_lightning.data.layouts.fault import unreadable
 from scan_lightning.data.layouts.find import find_files
 from scan_lightning.data.layouts.join import Features, Found, join
 from scan_lightning.data.layouts.source import Source
-from scan_lightning.data.progress import progress as show_progress
 from scan_lightning.errors import ScanError
+from scan_lightning.progress import progress as show_progress
 
 FEATURES = ("features", "x", "feat")
 BOXES = ("boxes", "bbox")

@@ -11,7 +11,7 @@ from scan_lightning.data.layouts.fault import FileError
 from scan_lightning.data.layouts.lines import some_numbers
 from scan_lightning.data.layouts.scan_files import RELEASED_CAPTIONS, SplitFiles
 from scan_lightning.data.layouts.scan_release import rows_differ
-from scan_lightning.data.progress import Advance
+from scan_lightning.progress import Advance
 
 BLOCK_BYTES = 32 << 20
 

@@ -15,7 +15,7 @@ from scan_lightning.data.layouts.scan_content import content_bytes, content_faul
 from scan_lightning.data.layouts.scan_files import SplitFiles, between_splits
 from scan_lightning.data.layouts.scan_published import PUBLISHED, Published, recognise
 from scan_lightning.data.layouts.scan_release import ORIGIN, find_splits, strangers
-from scan_lightning.data.progress import progress as show_progress
+from scan_lightning.progress import progress as show_progress
 
 ENDINGS = ("ims.npy", "caps.txt", "boxes.npy", "ids.txt")
 

@@ -11,7 +11,7 @@ from scan_lightning.data.layouts.fault import FileError, Finding, collect
 from scan_lightning.data.layouts.lines import count_lines
 from scan_lightning.data.layouts.npy import NpyHeader, read_npy_header, require_whole
 from scan_lightning.data.layouts.scan_files import RELEASED_CAPTIONS, SplitFiles
-from scan_lightning.data.units import size_text
+from scan_lightning.units import size_text
 
 FLOAT_BYTES = 4
 

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scan_lightning.data.atomic import writing
 from scan_lightning.data.scenes.boxes import propose
 from scan_lightning.data.scenes.draw import render
 from scan_lightning.data.scenes.features import FEATURE_DIM, region_features
@@ -29,6 +28,7 @@ from scan_lightning.data.scenes.grammar import Caption, write_captions
 from scan_lightning.data.scenes.world import Scene, sample_scene
 from scan_lightning.data.writer import ImageRecord, write_store
 from scan_lightning.errors import ScanError
+from scan_lightning.files import writing
 
 _NAME = "scene-{split}-{index:05d}.png"
 _WORTH_FORKING = 40  # pictures

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from scan_lightning.data.units import size_text
 from scan_lightning.quiet import quiet
+from scan_lightning.units import size_text
 
 Advance = Callable[[int], None]
 PLAIN_EVERY = 5.0  # seconds between two plain lines
@@ -19,9 +19,9 @@ def progress(title: str, total: int, unit: str = "images", shown: bool = True) -
     """Show how far a job is, on stderr.
 
     Args:
-        title: What is being done, as the user would say it.
-        total: Number of units in all.
-        unit: What is counted; `"bytes"` is shown in the unit that fits.
+        title: what is being done.
+        total: number of units in all.
+        unit: what is counted; `"bytes"` is shown in the unit that fits.
         shown: False shows nothing, as does the command's `--quiet`.
 
     Yields:
@@ -36,28 +36,37 @@ def progress(title: str, total: int, unit: str = "images", shown: bool = True) -
         yield _PlainLines(title, total, unit).advance
 
 
+def rate_text(rate: float, unit: str) -> str:
+    """Units a second, or a minute where it is below one a second.
+
+    >>> rate_text(1234, "images"), rate_text(0.05, "pictures"), rate_text(3e6, "bytes")
+    ('1,234 images/s', '3.0 pictures/min', '3.00 MB/s')
+    """
+    if unit == "bytes":
+        return f"{size_text(rate)}/s"
+    if rate < 1:
+        return f"{60 * rate:.1f} {unit}/min"
+    return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
+
+
+def _amount(done: float, total: float, unit: str) -> str:
+    if unit == "bytes":
+        return f"{size_text(done)} of {size_text(total)}"
+    return f"{done:,.0f} of {total:,.0f} {unit}"
+
+
 @contextmanager
 def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
-    class Rate(ProgressColumn):
+    class Status(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.finished_speed or task.speed or 0:,.0f} {unit}/s", style="dim")
+            rate = rate_text(task.finished_speed or task.speed or 0, unit)
+            return Text(f"{_amount(task.completed, task.total or 0, unit)}, {rate}", style="dim")
 
-    amount = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(), Rate())
-    columns = (TextColumn(title), BarColumn(), *amount, TextColumn("left"), TimeRemainingColumn())
+    columns = (TextColumn(title), BarColumn(), Status(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=total)
         yield lambda count: bar.advance(task, count)
@@ -79,8 +88,6 @@ class _PlainLines:
         self.last = now
         rate = self.done / max(now - self.start, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
-        if self.unit == "bytes":
-            amount = f"{size_text(self.done)} of {size_text(self.total)}, {size_text(rate)}/s"
-        else:
-            amount = f"{self.done:,} of {self.total:,} {self.unit}, {rate:,.0f} {self.unit}/s"
-        print(f"{self.title}: {amount}, {left:,.0f} s left", file=sys.stderr, flush=True)
+        amount = _amount(self.done, self.total, self.unit)
+        rate_now = rate_text(rate, self.unit)
+        print(f"{self.title}: {amount}, {rate_now}, {left:,.0f} s left", file=sys.stderr, flush=True)
