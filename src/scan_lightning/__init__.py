@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from scan_lightning.data.datamodule import ScanDataModule
     from scan_lightning.data.store import Store
     from scan_lightning.model.checkpoint import load
+    from scan_lightning.model.scan import ScanModel
     from scan_lightning.retrieval import recall
     from scan_lightning.similarity import (
         Attention,
+        Similarity,
         SumMax,
         attend,
         similarity_matrix,
         similarity_pairs,
         triplet_loss,
     )
+    from scan_lightning.training.loss import TripletLoss
+    from scan_lightning.training.module import ScanModule
 
 __all__ = [
     "Attention",
@@ -30,8 +34,12 @@ __all__ = [
     "ImageBatch",
     "PairBatch",
     "ScanDataModule",
+    "ScanModel",
+    "ScanModule",
+    "Similarity",
     "Store",
     "SumMax",
+    "TripletLoss",
     "attend",
     "load",
     "recall",
@@ -44,6 +52,9 @@ _HOMES = {
     **dict.fromkeys(("CaptionBatch", "ImageBatch", "PairBatch"), "scan_lightning.data.batches"),
     "ScanDataModule": "scan_lightning.data.datamodule",
     "Store": "scan_lightning.data.store",
+    "ScanModel": "scan_lightning.model.scan",
+    "ScanModule": "scan_lightning.training.module",
+    "TripletLoss": "scan_lightning.training.loss",
     "load": "scan_lightning.model.checkpoint",
     "recall": "scan_lightning.retrieval",
 }

@@ -20,9 +20,7 @@ def queries(top_k: int) -> tuple[Queries, np.ndarray, np.ndarray]:
     rule = SumMax("t2i")
     parts = []
     for padded in (regions, words):
-        part = Embeddings.allocate(torch.full((len(padded),), 3), 8)
-        part.put(torch.arange(len(padded)), padded)
-        parts.append(part)
+        parts.append(Embeddings.from_batches([(padded, torch.full((len(padded),), 3))]))
     ranks = rank_split(*parts, gold, rule, top_k=top_k)
     names = [f"image-{i}" for i in range(7)], [f"caption {c}" for c in range(15)]
     return Queries("val", ranks, *names), similarity_matrix(regions, words, rule).numpy(), gold.numpy()

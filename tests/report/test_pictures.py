@@ -131,7 +131,7 @@ def test_retrieval_gallery_shows_a_hit_a_near_miss_and_a_miss(scenes, tmp_path, 
     scores = np.linspace(1, 0, count)[None].repeat(6, 0)
     top = Top(np.zeros((6, 1), int), np.zeros((6, 1)), order[:, :10], scores[:, :10])
     queries = Queries(
-        "test", Ranks(ranks, gold, ranks, gold, count, top=top), ids, [f"query {n}" for n in gold]
+        "test", Ranks(ranks, gold, ranks, gold, gold, count, top=top), ids, [f"query {n}" for n in gold]
     )
     shown = []
     original = module.retrieval_sheet

@@ -277,7 +277,7 @@ def test_query_tables_show_worst_and_best() -> None:
     scores = np.stack([np.array([1.0, 1 - gap, 0, 0]) for gap in gaps])
     i2t = np.array([[0, 1, 2], [4, 2, 3], [4, 5, 0], [6, 7, 0]])
     top = Top(i2t, np.tile([0.9, 0.5, 0.1], (4, 1)), t2i, scores)
-    ranks = Ranks(np.array([0, 1, 0, 0]), np.arange(4), ranks_t2i, gold, 4, top=top)
+    ranks = Ranks(np.array([0, 1, 0, 0]), np.arange(4), ranks_t2i, gold, np.arange(8), 4, top=top)
     html = query_tables(Queries("test", ranks, list("abcd"), captions), lambda image: f"[{image}]")
     worst = html.partition("Worst, text to image")[2].partition("</table>")[0]
     rows = re.findall(r"<tr><td.*?</tr>", worst)

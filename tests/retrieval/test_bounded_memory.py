@@ -11,7 +11,7 @@ import torch
 
 from retrieval.small_models import WORDS, write_data, write_model
 from scan_lightning.cli import main
-from scan_lightning.retrieval import score
+from scan_lightning.retrieval import embedding_store, score
 from scan_lightning.retrieval.score import Embeddings, Member
 from scan_lightning.retrieval.tiles import Tile
 from scan_lightning.similarity import SumMax
@@ -23,6 +23,7 @@ RUN = """
 import json, resource, sys, time
 import torch
 from pathlib import Path
+from scan_lightning.retrieval.embedding_store import EmbeddingStore
 from scan_lightning.retrieval.score import Embeddings, rank_split
 from scan_lightning.similarity import SumMax
 
@@ -35,11 +36,12 @@ torch.set_num_threads(1)
 draw = torch.Generator().manual_seed(0)
 sides = []
 for items, rows in ((images, 4), (5 * images, 3)):
-    side = Embeddings.allocate(torch.full((items,), rows), 32, folder=folder)
+    side = EmbeddingStore(32, folder, memory_limit=0)
     for first in range(0, items, 500):
         chosen = torch.arange(first, min(items, first + 500))
-        side.put(chosen, torch.randn(len(chosen), rows, 32, generator=draw))
-    sides.append(side)
+        embedded = torch.randn(len(chosen), rows, 32, generator=draw)
+        side.add(chosen, embedded, torch.full((len(chosen),), rows))
+    sides.append(side.finish()[1])
 gold = torch.arange(5 * images) // 5
 few = [Embeddings(side.packed[:12], side.counts[:n]) for side, n in zip(sides, (3, 4))]
 rank_split(*few, torch.tensor([0, 1, 2, 2]), SumMax("t2i"))  # torch allocates some things once
@@ -124,11 +126,7 @@ def test_ctrl_c_leaves_nothing_behind(
         asked.append(1)
         raise KeyboardInterrupt
 
-    def on_disk(counts: torch.Tensor, dim: int, **_: object) -> Embeddings:
-        return allocate(counts, dim, folder=out)
-
-    allocate = Embeddings.allocate
-    monkeypatch.setattr(Embeddings, "allocate", on_disk)
+    monkeypatch.setattr(embedding_store, "_physical_memory", lambda: 0)
     monkeypatch.setattr(score, "similarity_matrix", interrupted)
     words = ["evaluate", f"checkpoint={model}", f"data.path={data}", f"run_dir={out}", "split=test"]
     monkeypatch.setattr(sys, "argv", ["scan-lightning", *words])

@@ -37,6 +37,7 @@ class Split:
             np.arange(5_000),
             zeros[1],
             self.caption_image,
+            np.arange(25_000),
             5_000,
             top=Top(top_i2t, top_i2t, top_t2i, top_t2i),
         )

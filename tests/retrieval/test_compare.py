@@ -47,7 +47,7 @@ def test_ranks_come_back_from_their_file(tmp_path: Path) -> None:
         found = read_queries(source)
         assert (found.split, found.image_ids, found.captions) == ("test", kept.image_ids, kept.captions)
         assert (found.ranks.folds, found.ranks.image_count) == (2, 6)
-        for name in ("i2t", "i2t_images", "t2i", "t2i_images"):
+        for name in ("i2t", "i2t_images", "t2i", "t2i_images", "t2i_captions"):
             np.testing.assert_array_equal(getattr(found.ranks, name), getattr(ranks, name))
         assert found.ranks.top is not None
         assert ranks.top is not None
@@ -74,7 +74,7 @@ def test_the_difference_is_paired() -> None:
     hit_b = hit_a.copy()
     hit_b[missed] = True
     a, b = (
-        queries(Ranks(np.where(h, 0, 30), np.arange(400), np.where(h, 0, 30), np.arange(400), 400))
+        queries(Ranks(np.where(h, 0, 30), np.arange(400), np.where(h, 0, 30), *[np.arange(400)] * 2, 400))
         for h in (hit_a, hit_b)
     )
     found = compare(a, b)

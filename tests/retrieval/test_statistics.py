@@ -66,7 +66,7 @@ def test_intervals_hold_the_true_value_as_often_as_they_say() -> None:
     covered = 0
     for _ in range(100):
         hit = draw.random(200) < 0.3
-        ranks = Ranks(np.where(hit, 0, 50), np.arange(200), np.where(hit, 0, 50), np.arange(200), 200)
+        ranks = Ranks(np.where(hit, 0, 50), np.arange(200), np.where(hit, 0, 50), *[np.arange(200)] * 2, 200)
         low, high = intervals(ranks, resamples=200)["t2i"]["r5"]
         covered += low <= 30 <= high
     assert 88 <= covered <= 100
@@ -75,9 +75,9 @@ def test_intervals_hold_the_true_value_as_often_as_they_say() -> None:
 def test_captions_of_an_image_are_drawn_together() -> None:
     """Five copies of a caption tell nothing new: the interval is as wide as that of one."""
     hit = np.random.default_rng(0).random(100) < 0.5
-    one = Ranks(np.where(hit, 0, 50), np.arange(100), np.where(hit, 0, 50), np.arange(100), 100)
+    one = Ranks(np.where(hit, 0, 50), np.arange(100), np.where(hit, 0, 50), *[np.arange(100)] * 2, 100)
     copies = np.arange(100).repeat(5)
-    five = Ranks(one.i2t, np.arange(100), one.t2i[copies], copies, 100)
+    five = Ranks(one.i2t, np.arange(100), one.t2i[copies], copies, np.arange(500), 100)
     assert intervals(five)["t2i"]["r5"] == pytest.approx(intervals(one)["t2i"]["r5"])
 
 

@@ -17,7 +17,7 @@ from scan_lightning.errors import ScanError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from scan_lightning.config import EvaluateConfig, TrainConfig
+    from scan_lightning.config.schema import EvaluateConfig, TrainConfig
 
 HELP = "train on built-in pictures, evaluate and draw what each word looked at"
 MARKER = ".scan-lightning-demo"  # says that a folder may be replaced
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     _say("2 of 4: training")
     training, testing = _configs(out)
     from scan_lightning.training.evaluate import evaluate
-    from scan_lightning.training.run import train
+    from scan_lightning.training.train import train
 
     with contextlib.redirect_stdout(io.StringIO()):  # their own tables; the demo ends with one of all
         try:
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         _say("3 of 4: searching the test pictures by caption, and the captions by picture")
         evaluate(testing, out / "test")
     _say("4 of 4: measuring where words look, drawing pictures")
-    results = _finish(out, training.loss.warmup_steps)
+    results = _finish(out, training.loss["warmup_steps"])
     _report(out, results, time.monotonic() - start)
     return 0
 
@@ -84,21 +84,18 @@ def _prepare(out: Path) -> None:
 
 def _configs(out: Path) -> tuple[TrainConfig, EvaluateConfig]:
     """What `train experiment=demo_scenes` and `evaluate` would run on this folder's store."""
-    from hydra import compose, initialize_config_dir
+    from scan_lightning.config.compose import compose_config
+    from scan_lightning.config.schema import EvaluateConfig, TrainConfig
 
-    from scan_lightning.conf_dir import conf_dir
-    from scan_lightning.config import EvaluateConfig, TrainConfig
-    from scan_lightning.launch.plan import plain_values
-    from scan_lightning.validate import build
-
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-        training = plain_values(compose("config", ["experiment=demo_scenes", "trainer=cpu"]))
-        testing = plain_values(compose("evaluate", ["split=test", "trainer=cpu"]))
-    store = str(out / "scenes.h5")
-    training["data"]["path"] = testing["data"]["path"] = store
-    training["run_dir"], testing["run_dir"] = str(out / "train"), str(out / "test")
-    testing["checkpoint"] = str(out / "train" / "checkpoints" / "best.ckpt")
-    return build(TrainConfig, training), build(EvaluateConfig, testing)
+    common = ["trainer=cpu", f"data.path='{out / 'scenes.h5'}'"]
+    best = out / "train" / "checkpoints" / "best.ckpt"
+    training = compose_config(
+        TrainConfig, "config", [*common, "experiment=demo_scenes", f"run_dir='{out / 'train'}'"]
+    )
+    testing = compose_config(
+        EvaluateConfig, "evaluate", [*common, f"checkpoint='{best}'", f"run_dir='{out / 'test'}'"]
+    )
+    return training, testing
 
 
 def _finish(out: Path, warmup_steps: int) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def make_plan(command: Command, request: Request) -> Plan:
         fixed = [text(override) for override in given if not override.is_sweep_override()]
         fixed += _search_path(request)
         base = _compose(request, fixed)
-        values = plain_values(base, command)
+        values = plain_values(base, command.schema)
         if not isinstance(values.get("run_dir"), str | int | float) or values["run_dir"] == MISSING:
             # Hydra names its own folders by it, so nothing further can be composed.
             raise report([*problems, *checked(command.schema, values)[1]])
@@ -107,6 +107,21 @@ def make_plan(command: Command, request: Request) -> Plan:
     return Plan([*words, *_search_path(request), *pinned], multirun, folder, swept, jobs)
 
 
+def compose_config(schema: type[Any], config_name: str, overrides: list[str]) -> Any:
+    """The checked config that a command would get, without Hydra's part and folders.
+
+    Raises:
+        ScanError: all problems in one message.
+    """
+    with _hydra():
+        cfg = _compose(Request(overrides, [], False, False, False, [], config_name), overrides)
+        values = plain_values(cfg, schema)
+    config, problems = checked(schema, values)
+    if problems:
+        raise report(problems)
+    return config
+
+
 def unchecked(request: Request) -> DictConfig:
     """The composed config with Hydra's part, unchecked, so that a faulty one can be looked at."""
     with _hydra():
@@ -119,7 +134,7 @@ def _check(
     problems: list[Problem] = []
     notes: dict[str, None] = {}
     for cfg, folder in zip(composed, folders, strict=True):
-        values = plain_values(cfg, command, folder)
+        values = plain_values(cfg, command.schema, folder)
         config, found = checked(command.schema, values)
         problems += [*found, *checks.missing_files(values)]
         if config is not None:
@@ -133,19 +148,19 @@ def _check(
     return problems
 
 
-def plain_values(cfg: DictConfig, command: Command, folder: Path | None = None) -> dict[str, Any]:
+def plain_values(cfg: DictConfig, schema: type[Any], folder: Path | None = None) -> dict[str, Any]:
     """The run's own values, interpolations resolved, without Hydra's.
 
     Args:
         cfg: composed.
-        command: whose sections are wanted; those of a user's own groups only serve interpolations.
+        schema: whose sections are wanted; those of a user's own groups only serve interpolations.
         folder: of the job, which `${run_dir}` means.
     """
     own = OmegaConf.masked_copy(cfg, _sections(cfg))
     if folder is not None:
         with open_dict(own), read_write(own):
             own.run_dir = str(folder)
-    known = set(options_of(command.schema))
+    known = set(options_of(schema))
     try:
         values = OmegaConf.to_container(own, resolve=True)
     except OmegaConfBaseException as error:

@@ -83,7 +83,7 @@ def _sweep(command: Command, request: Request, plan: Plan) -> int:
 def _job(command: Command, cfg: DictConfig) -> tuple[Any, Path]:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    values = plain_values(cfg, command, folder)
+    values = plain_values(cfg, command.schema, folder)
     _resolve_paths(values, Path(hydra_config.runtime.cwd), moved=bool(hydra_config.job.chdir))
     config, problems = checked(command.schema, values)
     if problems:

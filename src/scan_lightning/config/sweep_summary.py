@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.table import Table
 from scan_lightning.config.compose import Job
 from scan_lightning.config.devices import is_first_process
 from scan_lightning.config.sweep import ERROR_FILE
+from scan_lightning.files import write_json, write_text
 
 RECALLS = [(side, name) for side in ("i2t", "t2i") for name in ("r1", "r5", "r10", "medr", "meanr")]
 
@@ -35,7 +37,7 @@ def summarise(command: str, folder: Path, swept: Sequence[str], jobs: Sequence[J
     if not is_first_process():
         return 0
     rows = [_row(folder, job) for job in jobs or _found(folder, swept)]
-    (folder / "sweep.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "sweep.json", rows)
     _write_csv(folder / "sweep.csv", swept, rows)
     console = Console()
     console.print(_table(folder, swept, rows))
@@ -91,15 +93,16 @@ def _select(config: dict[str, Any], key: str) -> Any:
 
 def _write_csv(path: Path, swept: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     header = ["job", "status", *swept, *(f"{side}/{name}" for side, name in RECALLS), "rsum", "error"]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for row in rows:
-            results = row.get("results")
-            recalls = [results[side][name] for side, name in RECALLS] if results else [""] * len(RECALLS)
-            rsum = results["rsum"] if results else ""
-            values = [row["swept"].get(key, "") for key in swept]
-            writer.writerow([row["job"], row["status"], *values, *recalls, rsum, _last_line(row)])
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(header)
+    for row in rows:
+        results = row.get("results")
+        recalls = [results[side][name] for side, name in RECALLS] if results else [""] * len(RECALLS)
+        rsum = results["rsum"] if results else ""
+        values = [row["swept"].get(key, "") for key in swept]
+        writer.writerow([row["job"], row["status"], *values, *recalls, rsum, _last_line(row)])
+    write_text(path, text.getvalue())
 
 
 def _table(folder: Path, swept: Sequence[str], rows: Sequence[dict[str, Any]]) -> Table:

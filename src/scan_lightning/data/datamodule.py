@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -50,6 +51,7 @@ class ScanDataModule(pl.LightningDataModule):
     Attributes:
         store: the opened store.
         vocabulary: of the captions.
+        text_encoder: makes ids of captions in place of the module's, when set.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ScanDataModule(pl.LightningDataModule):
         self.vocabulary = vocabulary or Vocabulary.from_counts(
             *self.store.lexicon, word_threshold, self.store.tokenizer
         )
+        self.text_encoder: Any = None
         self._on_device: dict[str, DeviceRegions] = {}
 
     @property
@@ -97,6 +100,12 @@ class ScanDataModule(pl.LightningDataModule):
             ScanError: the store has no such split.
         """
         return len(self.store.image_rows(split)), len(self.store.caption_rows(split))
+
+    def on_split(self, split: Literal["train", "val", "test"]) -> ScanDataModule:
+        """The same store with another `test_split`."""
+        other = copy.copy(self)
+        other.test_split = split
+        return other
 
     def setup(self, stage: str) -> None:
         """Refuse a `data.cache` that cannot be, before anything is read.
@@ -126,7 +135,9 @@ class ScanDataModule(pl.LightningDataModule):
         pairs = Pairs(self._images("train"), self._captions("train"))
         order = BatchOrder(len(pairs), self.batch_size, self.seed, rank=rank, world=world)
         repeat = getattr(self.trainer, "overfit_batches", 0) > 0
-        return TrainLoader(pairs, order, workers=self.workers, pin=pin, repeat=repeat)
+        return TrainLoader(
+            pairs, order, workers=self.workers, pin=pin, repeat=repeat, position=self._position
+        )
 
     def val_dataloader(self) -> SplitLoaders:
         """Two loaders of the val split in the store's order: each image once, each caption once.
@@ -191,10 +202,17 @@ class ScanDataModule(pl.LightningDataModule):
         return Captions(caption_tokens(store, rows, self._tokenizes()), rows, store.caption_image[rows])
 
     def _tokenizes(self) -> Tokenizes:
-        """The text encoder of the module in training when it tokenises, else the vocabulary."""
+        """The text encoder: the one set here, else that of the trainer's module, else the vocabulary."""
         module = getattr(self.trainer, "lightning_module", None)
-        encoder: Any = getattr(getattr(module, "model", None), "text_encoder", None)
+        encoder = self.text_encoder or getattr(getattr(module, "model", None), "text_encoder", None)
         return encoder if hasattr(encoder, "tokenize") else self.vocabulary
+
+    def _position(self) -> tuple[int, int] | None:
+        """The epoch and the batches of it that the trainer has done, in `fit`."""
+        if self.trainer is None or self.trainer.state.fn != "fit":
+            return None
+        loop = self.trainer.fit_loop
+        return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.ready
 
     def _place(self) -> tuple[int, int, bool]:
         """This process's rank, how many there are, and whether batches go to a GPU."""

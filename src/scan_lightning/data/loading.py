@@ -5,8 +5,7 @@ Neither is a torch DataLoader to the outside: Lightning would change the sampler
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from scan_lightning.data.batches import PairBatch, Tensors
@@ -20,8 +19,8 @@ Batch = TypeVar("Batch", bound=Tensors)
 class TrainLoader:
     """The shuffled pairs of a split, an epoch each time it is iterated.
 
-    Which epoch is decided when the first batch is asked for: that of `set_epoch`, else the next one. After
-    `load_state_dict` the rest of the saved epoch comes first.
+    Where an iteration begins is asked when its first batch is: a Trainer knows by then from which batch of
+    which epoch it resumes. Without a Trainer each iteration is the next epoch.
 
     Args:
         pairs: what to load.
@@ -29,43 +28,32 @@ class TrainLoader:
         workers: processes that read ahead; 0 reads in this one.
         pin: copy batches to page-locked memory, for a GPU.
         repeat: yield the order of epoch 0 in every epoch.
+        position: returns the epoch and the batches of it that are done; None when nobody knows.
     """
 
     def __init__(
-        self, pairs: Pairs, order: BatchOrder, *, workers: int = 0, pin: bool = False, repeat: bool = False
+        self,
+        pairs: Pairs,
+        order: BatchOrder,
+        *,
+        workers: int = 0,
+        pin: bool = False,
+        repeat: bool = False,
+        position: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
-        self.epoch = self.batch = 0  # batches yielded of this epoch
-        self._resuming, self._next_epoch = False, 0
-        self._order, self._repeat = order, repeat
+        self._order, self._repeat, self._position = order, repeat, position
+        self._epoch = 0
         self._batches = Batches(pairs, order, workers, pin)
-        self.batch_sampler = SimpleNamespace(sampler=self)  # where Lightning looks for set_epoch
 
     def __len__(self) -> int:
         """Batches of a complete epoch."""
         return len(self._order)
 
     def __iter__(self) -> Iterator[PairBatch]:
-        self.batch = self.batch if self._resuming and self.epoch == self._next_epoch else 0
-        self.epoch = self._next_epoch
-        self._resuming, self._next_epoch = False, self.epoch + 1
-        self._order.step = (0 if self._repeat else self.epoch) * len(self) + self.batch
-        for batch in self._batches:
-            self.batch += 1
-            yield batch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is; Lightning calls this."""
-        self._next_epoch = epoch
-
-    def state_dict(self) -> dict[str, int]:
-        """Where the loader stands; Lightning saves it with a checkpoint."""
-        return {"epoch": self.epoch, "batch": self.batch}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Resume from a saved state."""
-        self.epoch, self.batch = state["epoch"], state["batch"]
-        self._resuming = self.batch < len(self)
-        self._next_epoch = self.epoch + (not self._resuming)
+        epoch, batch = self._position() or (self._epoch, 0)
+        self._epoch = epoch + 1
+        self._order.step = (0 if self._repeat else epoch) * len(self) + batch
+        yield from self._batches
 
 
 class BlockLoader(Generic[Batch]):

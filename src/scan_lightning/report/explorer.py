@@ -86,7 +86,7 @@ def _picture(
 def _sentences(queries: Queries, image: int) -> tuple[list[int], list[int]]:
     """An image's captions, and the best scored ones of other images."""
     ranks, top = queries.ranks, queries.ranks.top
-    own = np.flatnonzero(ranks.t2i_images == image).tolist()
+    own = ranks.captions_of(image)
     place = np.flatnonzero(ranks.i2t_images == image)
     best = top.i2t[place[0]].tolist() if top is not None and len(place) else []
     return own[:RIGHT], [caption for caption in best if caption >= 0 and caption not in own][:WRONG]

@@ -79,7 +79,10 @@ def retrieval_gallery(queries: Queries, images_dir: Path, folder: Path) -> list[
             if image >= 0
         ]
         figure = retrieval_sheet(
-            queries.captions[query], found, rank=int(ranks.t2i[query]) + 1, total=ranks.image_count
+            queries.captions[ranks.t2i_captions[query]],
+            found,
+            rank=int(ranks.t2i[query]) + 1,
+            total=ranks.image_count,
         )
         paths += save_figure(figure, folder / f"retrieval_{number}", kinds=("png",))
     return paths

@@ -49,7 +49,7 @@ def hardest_queries(queries: Queries, count: int) -> list[HardQuery]:
     rows = []
     for query in _worst(ranks.i2t, count):
         image = int(ranks.i2t_images[query])
-        own = [queries.captions[caption] for caption in np.flatnonzero(ranks.t2i_images == image)]
+        own = [queries.captions[caption] for caption in ranks.captions_of(image)]
         rows.append(
             HardQuery(
                 "i2t",
@@ -64,7 +64,7 @@ def hardest_queries(queries: Queries, count: int) -> list[HardQuery]:
         rows.append(
             HardQuery(
                 "t2i",
-                queries.captions[query],
+                queries.captions[ranks.t2i_captions[query]],
                 int(ranks.t2i[query]) + 1,
                 queries.image_ids[ranks.t2i_images[query]],
                 queries.image_ids[top.t2i[query, 0]],

@@ -83,7 +83,7 @@ def _lead(queries: Queries, query: int) -> float:
     ranks, top = queries.ranks, queries.ranks.top
     assert top is not None
     kept = top.i2t[query] >= 0
-    wrong = ranks.t2i_images[np.maximum(top.i2t[query], 0)] != ranks.i2t_images[query]
+    wrong = ~np.isin(top.i2t[query], ranks.captions_of(ranks.i2t_images[query]))
     scores = top.i2t_scores[query]
     floor = scores[kept & wrong].max(initial=float(scores[kept].min(initial=0.0)))
     return float(scores[0] - floor)
@@ -94,7 +94,12 @@ def _t2i(queries: Queries, chosen: Iterable[int], show: Show) -> Iterable[str]:
     assert top is not None
     for query in chosen:
         right, first = int(ranks.t2i_images[query]), int(top.t2i[query, 0])
-        yield _row(escape(queries.captions[query]), show(right), show(first), int(ranks.t2i[query]) + 1)
+        yield _row(
+            escape(queries.captions[ranks.t2i_captions[query]]),
+            show(right),
+            show(first),
+            int(ranks.t2i[query]) + 1,
+        )
 
 
 def _i2t(queries: Queries, chosen: Iterable[int], show: Show) -> Iterable[str]:
@@ -102,10 +107,8 @@ def _i2t(queries: Queries, chosen: Iterable[int], show: Show) -> Iterable[str]:
     assert top is not None
     for query in chosen:
         image = int(ranks.i2t_images[query])
-        best_first = dict.fromkeys([*top.i2t[query].tolist(), *range(len(queries.captions))])
-        right_ones = [
-            caption for caption in best_first if caption >= 0 and ranks.t2i_images[caption] == image
-        ]
+        captions = ranks.captions_of(image)
+        right_ones = dict.fromkeys([caption for caption in top.i2t[query] if caption in captions] + captions)
         own = [escape(queries.captions[caption]) for caption in right_ones]
         right = own[0]
         if len(own) > 1:

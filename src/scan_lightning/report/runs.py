@@ -14,7 +14,7 @@ import yaml
 from scan_lightning.errors import ScanError
 from scan_lightning.report.figures import Curves, read_curves
 from scan_lightning.retrieval.queries import FILE, Queries, read_queries
-from scan_lightning.run_hash import WITHOUT_EFFECT, WITHOUT_EFFECT_SECTIONS
+from scan_lightning.config.run_hash import WITHOUT_EFFECT, WITHOUT_EFFECT_SECTIONS
 
 RECORD = "run.json"
 

@@ -109,6 +109,7 @@ def _aligned(a: Queries, b: Queries) -> Queries:
         i2t_images=np.sort(new[b.ranks.i2t_images]),
         t2i=b.ranks.t2i[captions],
         t2i_images=a.ranks.t2i_images,
+        t2i_captions=a.ranks.t2i_captions,
         top=None,
     )
     return replace(b, ranks=ranks, image_ids=a.image_ids, captions=a.captions)
@@ -118,7 +119,7 @@ def _caption_keys(queries: Queries) -> list[tuple[str, str, int]]:
     """What tells a caption from all others: its image, text, and number among that image's equal texts."""
     met: Counter[tuple[str, str]] = Counter()
     keys = []
-    for image, text in zip(queries.ranks.t2i_images.tolist(), queries.captions, strict=True):
+    for image, text in zip(queries.ranks.t2i_images.tolist(), queries.query_captions, strict=True):
         key = (queries.image_ids[image], text)
         keys.append((*key, met[key]))
         met[key] += 1
@@ -127,11 +128,11 @@ def _caption_keys(queries: Queries) -> list[tuple[str, str, int]]:
 
 def _changes(a: Queries, b: Queries) -> list[Change]:
     first: dict[int, str] = {}
-    for image, text in zip(a.ranks.t2i_images.tolist(), a.captions, strict=True):
+    for image, text in zip(a.ranks.t2i_images.tolist(), a.query_captions, strict=True):
         first.setdefault(image, text)
     i2t = zip(a.ranks.i2t_images.tolist(), a.ranks.i2t.tolist(), b.ranks.i2t.tolist(), strict=True)
     t2i = zip(
-        a.ranks.t2i_images.tolist(), a.captions, a.ranks.t2i.tolist(), b.ranks.t2i.tolist(), strict=True
+        a.ranks.t2i_images.tolist(), a.query_captions, a.ranks.t2i.tolist(), b.ranks.t2i.tolist(), strict=True
     )
     return [
         *(Change("i2t", a.image_ids[image], first[image], one + 1, two + 1) for image, one, two in i2t),

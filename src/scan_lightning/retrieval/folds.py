@@ -23,7 +23,7 @@ def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list
 
     Args:
         image_count: N, its images.
-        caption_image: (C,) integers, the image of each caption, sorted.
+        caption_image: (C,) integers, the image of each caption, sorted; captions of -1 are in no fold.
         folds: how many.
 
     Raises:
@@ -48,5 +48,7 @@ def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list
     ]
     for number, fold in enumerate(cut, 1):
         if fold.captions[0] == fold.captions[1]:
-            raise ScanError(f"fold {number} of {folds} has no caption, so it has no recall; use fewer folds")
+            raise ScanError(
+                f"fold {number} of {folds} has no caption, so its recall is undefined; use fewer folds"
+            )
     return cut

@@ -31,13 +31,18 @@ class Queries:
         split: its name.
         ranks: rank of each query; images and captions are numbered as below.
         image_ids: (N,) the store's ids.
-        captions: (C,) texts.
+        captions: (C,) texts, of captions that are no queries too.
     """
 
     split: str
     ranks: Ranks
     image_ids: list[str]
     captions: list[str]
+
+    @property
+    def query_captions(self) -> list[str]:
+        """The texts of the captions that are queries, in the order of `ranks.t2i`."""
+        return [self.captions[caption] for caption in self.ranks.t2i_captions]
 
 
 def pack_queries(queries: Queries) -> bytes:
@@ -50,6 +55,7 @@ def pack_queries(queries: Queries) -> bytes:
         "i2t_images": ranks.i2t_images,
         "t2i": ranks.t2i,
         "t2i_images": ranks.t2i_images,
+        "t2i_captions": ranks.t2i_captions,
         "image_count": ranks.image_count,
         "folds": ranks.folds,
         "image_ids": _text(queries.image_ids),
@@ -99,13 +105,14 @@ def _queries(path: Path, found: dict[str, npt.NDArray[Any]]) -> Queries:
         found["i2t_images"],
         found["t2i"],
         found["t2i_images"],
+        found.get("t2i_captions", np.arange(len(found["t2i"]))),
         int(found["image_count"]),
         int(found["folds"]),
         top,
     )
     (split,) = _lines(found["split"])
     queries = Queries(split, ranks, _lines(found["image_ids"]), _lines(found["captions"]))
-    if len(queries.image_ids) != ranks.image_count or len(queries.captions) != len(ranks.t2i):
+    if len(queries.image_ids) != ranks.image_count or ranks.t2i_captions.max() >= len(queries.captions):
         raise ValueError("as many ids and captions as ranks expected")
     return queries
 

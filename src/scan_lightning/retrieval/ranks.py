@@ -4,7 +4,10 @@ An image may have any number of captions, a caption has exactly one image; which
 count against us: a wrong item with the same score stands above the right one, so a model that gives every
 pair the same score ranks last, not first.
 
-Shapes: N images, C captions, Q images that have a caption, K items kept per query.
+Over an incomplete split a caption whose own image is not among the images has no right answer: it is no
+query, but stays a candidate for every image.
+
+Shapes: N images, C captions, Q images with a caption, P captions with an image, K items kept per query.
 """
 
 from __future__ import annotations
@@ -28,8 +31,8 @@ class Top:
     Attributes:
         i2t: (Q, K) int64 caption indices.
         i2t_scores: (Q, K) float64 similarities.
-        t2i: (C, K) int64 image indices.
-        t2i_scores: (C, K) float64 similarities.
+        t2i: (P, K) int64 image indices.
+        t2i_scores: (P, K) float64 similarities.
     """
 
     i2t: Indices
@@ -47,8 +50,9 @@ class Ranks:
     Attributes:
         i2t: (Q,) int64, wrong captions scored at least as high as the best of the image's own.
         i2t_images: (Q,) int64, ascending: the image of each entry of `i2t`.
-        t2i: (C,) int64, wrong images scored at least as high as the caption's own.
-        t2i_images: (C,) int64, the image of each caption: the gold index.
+        t2i: (P,) int64, wrong images scored at least as high as the caption's own.
+        t2i_images: (P,) int64, the right image of each entry of `t2i`.
+        t2i_captions: (P,) int64, ascending: the caption of each entry of `t2i`; of a complete split all C.
         image_count: N.
         folds: F; queries of fold f (images f*N/F to (f+1)*N/F) were ranked among that fold's items only.
         top: the best items of each query, when they were asked for.
@@ -58,9 +62,25 @@ class Ranks:
     i2t_images: Indices
     t2i: Indices
     t2i_images: Indices
+    t2i_captions: Indices
     image_count: int
     folds: int = 1
     top: Top | None = None
+
+    @property
+    def images(self) -> int:
+        """Number of images that are queries, Q."""
+        return len(self.i2t)
+
+    @property
+    def captions(self) -> int:
+        """Number of captions that are queries, P."""
+        return len(self.t2i)
+
+    def captions_of(self, image: int) -> list[int]:
+        """Return the captions of an image, ascending."""
+        found: list[int] = self.t2i_captions[self.t2i_images == image].tolist()
+        return found
 
     def fold(self, index: int) -> Ranks:
         """Return the queries of one fold as ranks of their own (without `top`); image numbers stay.
@@ -76,18 +96,22 @@ class Ranks:
             i2t_images=self.i2t_images[of_i2t],
             t2i=self.t2i[of_t2i],
             t2i_images=self.t2i_images[of_t2i],
+            t2i_captions=self.t2i_captions[of_t2i],
             folds=1,
             top=None,
         )
 
 
-def gold_index(caption_image: torch.Tensor, image_count: int, caption_count: int) -> torch.Tensor:
+def gold_index(
+    caption_image: torch.Tensor, image_count: int, caption_count: int, *, lowest: int = 0
+) -> torch.Tensor:
     """Check a gold index and return it as int64.
 
     Args:
         caption_image: (C,) any integer type, the image of each caption.
         image_count: N.
         caption_count: C.
+        lowest: least value allowed; -1 admits captions without an image.
 
     Raises:
         ValueError: it is not one integer a caption, or names an image there is not, or there is no caption.
@@ -100,11 +124,11 @@ def gold_index(caption_image: torch.Tensor, image_count: int, caption_count: int
     if caption_image.is_floating_point() or caption_image.dtype in (torch.bool, torch.complex64):
         raise ValueError(f"caption_image holds {caption_image.dtype}, expected integers")
     if caption_count == 0:
-        raise ValueError("there is no caption, so there is nothing to rank")
+        raise ValueError("there is no caption to rank")
     low, high = int(caption_image.min()), int(caption_image.max())
-    if low < 0 or high >= image_count:
+    if low < lowest or high >= image_count:
         raise ValueError(
-            f"caption_image holds {low if low < 0 else high}, but the images are 0 to {image_count - 1}"
+            f"caption_image holds {low if low < lowest else high}, but the images are 0 to {image_count - 1}"
         )
     return caption_image.long()
 
@@ -145,17 +169,23 @@ def rank_matrix(similarity: torch.Tensor, caption_image: torch.Tensor) -> Ranks:
         i2t_images=as_numpy(queries),
         t2i=as_numpy(t2i_C),
         t2i_images=as_numpy(gold_C),
+        t2i_captions=np.arange(caption_count),
         image_count=image_count,
     )
 
 
 def best_of_images(score_C: torch.Tensor, gold_C: torch.Tensor, image_count: int) -> torch.Tensor:
-    """Return each image's best gold score (N,); +inf for an image without captions, which no score passes."""
-    best_N = score_C.new_full((image_count,), -torch.inf).scatter_reduce(0, gold_C, score_C, "amax")
-    has_caption_N = torch.zeros(image_count, dtype=torch.bool, device=gold_C.device).index_fill(
-        0, gold_C, True
-    )
-    return best_N.masked_fill(~has_caption_N, torch.inf)
+    """Return each image's best gold score (N,); +inf for an image without captions, which no score reaches.
+
+    Args:
+        score_C: (C,) score of each caption with its own image.
+        gold_C: (C,) int64 its own image; captions of -1 are left out.
+        image_count: N.
+    """
+    owned_C = gold_C >= 0
+    gold_P, score_P = gold_C[owned_C], score_C[owned_C]
+    best_N = score_C.new_full((image_count,), torch.inf)
+    return best_N.scatter_reduce(0, gold_P, score_P, "amax", include_self=False)
 
 
 def as_numpy(indices: torch.Tensor) -> Indices:

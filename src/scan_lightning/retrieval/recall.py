@@ -40,7 +40,7 @@ class Recall:
             ValueError: there is no query.
         """
         if ranks.size == 0:
-            raise ValueError("there is no query, so there is no recall")
+            raise ValueError("recall of no query is undefined")
         r1, r5, r10 = (100.0 * float(np.mean(ranks < k)) for k in (1, 5, 10))
         return cls(r1, r5, r10, float(np.floor(np.median(ranks)) + 1), float(np.mean(ranks) + 1))
 
@@ -54,10 +54,19 @@ class Recall:
 
 @dataclass(frozen=True)
 class RetrievalMetrics:
-    """Both directions: image-to-text `i2t` and text-to-image `t2i`."""
+    """Both directions.
+
+    Attributes:
+        i2t: image-to-text.
+        t2i: text-to-image.
+        images: number of images that were queries.
+        captions: number of captions that were queries.
+    """
 
     i2t: Recall
     t2i: Recall
+    images: int
+    captions: int
 
     @property
     def rsum(self) -> float:
@@ -75,6 +84,8 @@ class RetrievalMetrics:
         return cls(
             Recall.mean([Recall.from_ranks(fold.i2t) for fold in folds]),
             Recall.mean([Recall.from_ranks(fold.t2i) for fold in folds]),
+            ranks.images,
+            ranks.captions,
         )
 
     def as_dict(self) -> dict[str, Any]:

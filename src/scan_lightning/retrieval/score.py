@@ -1,7 +1,7 @@
 """Score a whole split and rank it, in bounded memory: one model or an ensemble, with folds.
 
 What is held at a time is one tile: a run of images, a run of captions and their similarities; tiles are cut
-by index under the memory budget, the embeddings themselves may lie in a file (`Embeddings.allocate`). So a
+by index under the memory budget, the embeddings themselves may lie in a file (`EmbeddingStore`). So a
 100,000 x 500,000 evaluation takes no more memory than a 1,000 x 5,000 one.
 
 An ensemble averages the similarities of its members tile by tile (paper, section 4.2: two models trained
@@ -14,8 +14,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
+from scan_lightning.errors import ScanError
 from scan_lightning.progress import progress as show_progress
 from scan_lightning.retrieval.embeddings import Embeddings
 from scan_lightning.retrieval.folds import cut_folds
@@ -54,12 +56,13 @@ def rank_split(
 ) -> Ranks:
     """Rank every image among the captions and every caption among the images.
 
-    Images without captions are no queries but stand among every caption's candidates.
+    An image without captions is no query but stays a candidate for every caption. Likewise over an incomplete
+    split: a caption whose image was not encoded (-1) is no query but stays a candidate for every image.
 
     Args:
         images: region embeddings of N images.
         captions: word embeddings of C captions.
-        caption_image: (C,) integers, the image of each caption, in any order.
+        caption_image: (C,) integers, the image of each caption in any order, or -1.
         rule: the similarity.
         folds: rank within this many consecutive, equal folds of the images instead of all of them.
         memory_budget: bytes, default 512 MiB; the embeddings themselves are not counted.
@@ -75,7 +78,8 @@ def rank_split(
 
     Raises:
         ValueError: sizes do not fit each other.
-        ScanError: folds do not divide the images, a fold has no caption, or a similarity is NaN.
+        ScanError: there is no query, folds do not divide the images, a fold has no query, or a similarity is
+            NaN.
     """
     return rank_members(
         [Member(images, captions, rule)],
@@ -104,7 +108,7 @@ def rank_members(
 
     Args:
         members: the models, each with embeddings of the same images and captions in the same order.
-        caption_image: (C,) integers, the image of each caption, in any order.
+        caption_image: as in `rank_split`.
         folds: as in `rank_split`.
         memory_budget: as in `rank_split`.
         progress: as in `rank_split`.
@@ -119,7 +123,13 @@ def rank_members(
     image_count, caption_count = _sizes(members)
     budget = DEFAULT_BUDGET if memory_budget is None else memory_budget
     device = torch.device(members[0].images.packed.device if device is None else device)
-    gold_C = gold_index(caption_image.cpu(), image_count, caption_count)
+    if not (image_count and caption_count and (caption_image >= 0).any()):
+        raise ScanError(
+            f"recall is undefined: none of the {caption_count} encoded captions belongs to one of the "
+            f"{image_count} encoded images. Evaluate more of the split (trainer.limit_val_batches), or a "
+            "split with captions."
+        )
+    gold_C = gold_index(caption_image.cpu(), image_count, caption_count, lowest=-1)
     order_C = gold_C.argsort(stable=True)
     sorted_C = gold_C[order_C]
     tiles = _tiles(members, order_C, sorted_C, folds, budget)
@@ -184,11 +194,12 @@ def _tiles(
     longest = max(1, math.isqrt(budget // 2048))
     image_bytes = [member.images.item_bytes for member in members]
     caption_bytes = [member.captions.item_bytes[order_C] for member in members]
+    ownerless = _spans(caption_bytes, 0, int((sorted_C < 0).sum()), budget // 8, longest)
     tiles: list[Tile] = []
     for fold in cut_folds(len(members[0].images), sorted_C, folds):
         image_spans = _spans(image_bytes, *fold.images, budget // 8, longest)
         caption_spans = _spans(caption_bytes, *fold.captions, budget // 8, longest)
-        tiles += plan_tiles(image_spans, caption_spans, sorted_C)
+        tiles += plan_tiles(image_spans, ownerless + caption_spans, sorted_C)
     return tiles
 
 
@@ -196,6 +207,8 @@ def _spans(item_bytes: list[torch.Tensor], start: int, stop: int, limit: int, lo
     """Cut items start to stop into runs of at most `longest` items and `limit` bytes once padded (at least
     one item each, whatever its size).
     """
+    if start == stop:
+        return []
     spans = []
     sizes = torch.stack([column[start:stop] for column in item_bytes], 1).tolist()
     first, widest = start, [0] * len(item_bytes)
@@ -224,11 +237,17 @@ def _sizes(members: Sequence[Member]) -> tuple[int, int]:
 def _in_callers_order(ranks: Ranks, order_C: torch.Tensor) -> Ranks:
     """Undo the sorting of captions by image."""
     order = order_C.numpy()
-    back = order_C.argsort().numpy()
+    captions = order[ranks.t2i_captions]
+    back = captions.argsort()
     top = ranks.top
     if top is not None:
-        # Where there is no caption the index is -1 and stays it.
-        ids = order[top.i2t.clip(0)]
-        ids[top.i2t < 0] = -1
+        # An index of -1, where there is no caption, stays -1.
+        ids = np.where(top.i2t < 0, -1, order[top.i2t.clip(0)])
         top = Top(ids, top.i2t_scores, top.t2i[back], top.t2i_scores[back])
-    return replace(ranks, t2i=ranks.t2i[back], t2i_images=ranks.t2i_images[back], top=top)
+    return replace(
+        ranks,
+        t2i=ranks.t2i[back],
+        t2i_images=ranks.t2i_images[back],
+        t2i_captions=captions[back],
+        top=top,
+    )

@@ -6,9 +6,10 @@ query's best right one. One function scores a tile in both passes, so a gold sco
 bit where it is kept and where it is compared. Tiles are independent of each other: several processes take
 them in turn, and counts, being integers, add up to the same ranks for any number of processes.
 
-Captions are sorted by image, so gold pairs lie near the diagonal and few tiles hold any.
+Captions are sorted by image, so gold pairs lie near the diagonal and few tiles hold any; captions without an
+image (-1) come first.
 
-Shapes: N images, C captions; a tile has I images and J captions.
+Shapes: N images, C captions, P of them with an image; a tile has I images and J captions.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def plan_tiles(
     Args:
         image_spans: borders along the images.
         caption_spans: borders along the captions.
-        caption_image: (C,) int64 ascending.
+        caption_image: (C,) int64 ascending, -1 for captions without an image.
     """
     first = [int(caption_image[start]) for start, _ in caption_spans]
     last = [int(caption_image[stop - 1]) for _, stop in caption_spans]
@@ -99,7 +100,7 @@ def rank_tiles(
     Args:
         score: returns the (I, J) similarities of a tile; the same bits whenever it is asked.
         tiles: disjoint; every gold pair is in one of them.
-        caption_image: (C,) int64, ascending, on the device of the scores.
+        caption_image: (C,) int64, ascending, on the device of the scores; -1 for captions without an image.
         image_count: N.
         keep_bytes: room for scores of tiles with gold pairs, which are then not scored twice.
         top_k: how many of the best items to keep for each query; 0 for none.
@@ -154,14 +155,16 @@ def rank_tiles(
             top.update(tile.images, tile.captions, score_IJ)
     watch.raise_if_any(share, device)
     above_N, above_C = share.all_reduce(above_N), share.all_reduce(above_C)
-    queries = torch.unique(caption_image)
+    captions_P = (caption_image >= 0).nonzero().squeeze(1)
+    images_Q = torch.unique(caption_image[captions_P])
     return Ranks(
-        i2t=as_numpy(above_N[queries]),
-        i2t_images=as_numpy(queries),
-        t2i=as_numpy(above_C),
-        t2i_images=as_numpy(caption_image),
+        i2t=as_numpy(above_N[images_Q]),
+        i2t_images=as_numpy(images_Q),
+        t2i=as_numpy(above_C[captions_P]),
+        t2i_images=as_numpy(caption_image[captions_P]),
+        t2i_captions=as_numpy(captions_P),
         image_count=image_count,
-        top=None if top is None else _merged(top, queries, share),
+        top=None if top is None else _merged(top, images_Q, captions_P, share),
     )
 
 
@@ -196,15 +199,14 @@ def _own_pairs(tile: Tile, caption_image: torch.Tensor) -> tuple[torch.Tensor, t
     return columns, rows[columns]
 
 
-def _merged(top: RunningTop, queries: torch.Tensor, share: Share) -> Top:
-    """Put the processes' best items together: each writes its own into a place of a shared sum."""
+def _merged(top: RunningTop, images_Q: torch.Tensor, captions_P: torch.Tensor, share: Share) -> Top:
+    """Merge the processes' best items: a sum of tensors in which each process fills its own slot."""
     parts = []
-    for ids, scores in (top.i2t, top.t2i):
+    for queries, (ids, scores) in ((images_Q, top.i2t), (captions_P, top.t2i)):
+        ids, scores = ids[queries], scores[queries]
         all_ids = ids.new_zeros(share.world_size, *ids.shape)
         all_scores = scores.new_zeros(share.world_size, *scores.shape)
         all_ids[share.rank], all_scores[share.rank] = ids, scores
-        parts.append(top.merge(share.all_reduce(all_ids), share.all_reduce(all_scores)))
-    (i2t, i2t_scores), (t2i, t2i_scores) = parts
-    return Top(
-        as_numpy(i2t[queries]), i2t_scores[queries].cpu().numpy(), as_numpy(t2i), t2i_scores.cpu().numpy()
-    )
+        ids, scores = top.merge(share.all_reduce(all_ids), share.all_reduce(all_scores))
+        parts += [as_numpy(ids), scores.cpu().numpy()]
+    return Top(*parts)

@@ -128,7 +128,10 @@ class EnsembleModule(pl.LightningModule):
     def on_test_epoch_start(self) -> None:
         """Begin to collect the embeddings of all members."""
         folder = Path(self.trainer.default_root_dir)
-        self._evaluated = [SplitEmbeddings(network.embed_size, folder) for network in self.networks]  # type: ignore[arg-type]
+        self._evaluated = [
+            SplitEmbeddings(int(network.embed_size), folder, self.device)  # type: ignore[arg-type]
+            for network in self.networks
+        ]
 
     def test_step(self, batch: ImageBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Encode a block of images with every member, or one of captions with the member it was read for."""

@@ -188,7 +188,9 @@ class ScanModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin to collect embeddings."""
-        self._evaluated = SplitEmbeddings(self.model.embed_size, Path(self.trainer.default_root_dir))
+        self._evaluated = SplitEmbeddings(
+            self.model.embed_size, Path(self.trainer.default_root_dir), self.device
+        )
 
     def validation_step(
         self, batch: ImageBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from scan_lightning.data.store import Store
-from scan_lightning.files import write_json, write_text, write_whole
+from scan_lightning.files import write_json, write_text, write_file
 from scan_lightning.report.tables import recall_table
 from scan_lightning.retrieval.coco import DEPTH, coco_metrics, is_coco_test
 from scan_lightning.retrieval.folds import cut_folds
@@ -44,7 +44,7 @@ class ResultWriter(pl.Callback):
             queries = store_queries(self.store, self.split, ranks)
             if self.ranks:
                 packed = pack_queries(queries)
-                write_whole(self.run_dir / FILE, lambda file: file.write(packed) and None)
+                write_file(self.run_dir / FILE, lambda file: file.write(packed))
             write_results(self.run_dir, results_of(queries, complete=self.ranks))
         trainer.strategy.barrier("written")  # every process reads the results next
 

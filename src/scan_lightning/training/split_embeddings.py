@@ -20,10 +20,12 @@ class SplitEmbeddings:
     Args:
         dim: D.
         folder: of a temporary file, for embeddings that would not fit into memory.
+        device: where they are computed.
     """
 
-    def __init__(self, dim: int, folder: Path) -> None:
-        self._images, self._captions = EmbeddingStore(dim, folder), EmbeddingStore(dim, folder)
+    def __init__(self, dim: int, folder: Path, device: torch.device) -> None:
+        self._images = EmbeddingStore(dim, folder, device=device)
+        self._captions = EmbeddingStore(dim, folder, device=device)
         self._owners: list[Tensor] = []  # (n, 2) caption row and row of its image
 
     def add(self, batch: ImageBatch | CaptionBatch, embedded: Tensor, counts: Tensor) -> None:
@@ -52,9 +54,8 @@ class SplitEmbeddings:
         """
         owners = torch.cat([torch.zeros(0, 2, dtype=torch.int64), *self._owners])
         if trainer.world_size > 1:
-            device = trainer.strategy.root_device
             for store in (self._images, self._captions):
-                store.exchange(device)
+                store.exchange()
             owners = _gather_rows(owners, trainer)
         for name, store in (("images", self._images), ("captions", self._captions)):
             if not len(store):

@@ -15,7 +15,7 @@ from rich.console import Console
 from scan_lightning.config.nodes import instantiate
 from scan_lightning.config.schema import TrainConfig, plain
 from scan_lightning.data.datamodule import ScanDataModule
-from scan_lightning.files import same_file
+from scan_lightning.files import link_file
 from scan_lightning.model.checkpoint import check_state, read_checkpoint
 from scan_lightning.quiet import quiet
 from scan_lightning.report.tables import recall_table
@@ -170,7 +170,7 @@ def _finish(config: TrainConfig, run_dir: Path, data: ScanDataModule, module: Sc
         rsum = evaluate(data=val, run_dir=run_dir, ranks=False)["rsum"]
         score = ending["callbacks"][BestCheckpoint.__qualname__]["score"]
         if is_main_process() and (not best.exists() or score is None or rsum > score):
-            same_file(last, best)
+            link_file(last, best)
     content = read_checkpoint(best)
     _load_weights(module, best, content)
     results = evaluate(data=val, run_dir=run_dir, ranks=False)

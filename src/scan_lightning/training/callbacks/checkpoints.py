@@ -11,7 +11,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from scan_lightning.files import same_file, write_whole
+from scan_lightning.files import link_file, write_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -19,7 +19,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Save, completely or not at all."""
-        write_whole(Path(path), lambda file: torch.save(checkpoint, file))
+        write_file(Path(path), lambda file: torch.save(checkpoint, file))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = lambda storage, loc: storage, weights_only: bool | None = True
@@ -159,7 +159,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._save_checkpoint(trainer, str(last))
         self.saved_step, self.last_model_path = trainer.global_step, str(last)
         if self.keep > 1 and trainer.is_global_zero:
-            same_file(last, last.with_name(f"step-{trainer.global_step:08d}.ckpt"))
+            link_file(last, last.with_name(f"step-{trainer.global_step:08d}.ckpt"))
             for old in self._numbered(trainer.global_step)[: -self.keep]:
                 old.unlink()
         trainer.strategy.barrier("saved")

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import yaml
 from lightning.pytorch.loggers import Logger
 
-from scan_lightning.files import same_file, write_text
+from scan_lightning.files import link_file, write_text
 from scan_lightning.training.loggers.metrics_csv import MetricsCSV
 from scan_lightning.training.record import RunRecord
 
@@ -46,7 +46,7 @@ class RunFolder(pl.Callback):
         """Bring the best checkpoint of another folder, before its score is read."""
         target = self._run_dir / "checkpoints" / "best.ckpt"
         if self._best is not None and trainer.is_global_zero and not target.exists():
-            same_file(self._best, target)
+            link_file(self._best, target)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what begins a folder, in the process that writes."""

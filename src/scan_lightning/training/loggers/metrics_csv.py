@@ -13,7 +13,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
 from scan_lightning.errors import ScanError
-from scan_lightning.files import refusal, write_text
+from scan_lightning.files import write_error, write_text
 
 FIGURES = tuple(f"{side}/{name}" for side in ("i2t", "t2i") for name in ("r1", "r5", "r10", "medr", "meanr"))
 TRAIN = tuple(f"train/{name}" for name in ("loss", "pairs", "lr", "grad_norm", "pairs_per_second", "memory_gib"))
@@ -132,7 +132,7 @@ class MetricsCSV(Logger):
             values = {name: _shown(name, value) for name, value in row.items()}
             csv.DictWriter(self._file, self._columns, lineterminator="\n").writerow(values)
         except OSError as error:
-            raise refusal(self.path, error) from error
+            raise write_error(self.path, error) from error
 
     def _add_columns(self, names: list[str]) -> None:
         assert self._file is not None
