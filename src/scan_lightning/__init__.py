@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scan_lightning.retrieval import recall
     from scan_lightning.similarity import (
         Attention,
+        Similarity,
         SumMax,
         attend,
         similarity_matrix,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attention",
+    "Similarity",
     "SumMax",
     "attend",
     "load",

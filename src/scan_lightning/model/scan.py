@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -51,12 +53,9 @@ class ScanModel(nn.Module):
 
 def build_rule(config: AttentionConfig) -> Attention | SumMax:
     """Return the similarity rule a configuration describes."""
+    words: dict[str, Any] = {
+        name: str(getattr(config, name)) for name in ("direction", "raw_norm", "aggregation")
+    }
     if config.rule == Rule.summax:
-        return SumMax(direction=str(config.direction))
-    return Attention(
-        direction=str(config.direction),
-        smoothing=config.smoothing,
-        raw_norm=str(config.raw_norm),
-        aggregation=str(config.aggregation),
-        lse_scale=config.lse_scale,
-    )
+        return SumMax(words["direction"])
+    return Attention(**words, smoothing=config.smoothing, lse_scale=config.lse_scale)

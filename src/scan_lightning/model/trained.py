@@ -14,7 +14,7 @@ from scan_lightning.config import TrainConfig
 from scan_lightning.data.captions import CaptionTokens
 from scan_lightning.data.text import END, SPECIALS, START, Vocabulary, tokenizer
 from scan_lightning.model.scan import ScanModel, build_rule
-from scan_lightning.similarity import Rule, attend, similarity_matrix
+from scan_lightning.similarity import Similarity, attend, similarity_matrix
 
 IMAGE_BLOCK = 128  # items encoded at a time by `similarity`
 CAPTION_BLOCK = 512
@@ -55,7 +55,7 @@ class TrainedModel:
     ) -> None:
         self.network = network.eval()
         self.config, self.vocabulary, self.tokenizer_name = config, vocabulary, tokenizer_name
-        self.rule: Rule = build_rule(config.attention)
+        self.rule: Similarity = build_rule(config.attention)
         self._tokenizer = tokenizer(tokenizer_name)
 
     @property

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from scan_lightning.choices import Negatives
-from scan_lightning.similarity.engine import similarity_matrix
-from scan_lightning.similarity.rule import Rule
+from scan_lightning.similarity import Similarity, similarity_matrix, similarity_pairs
 from scan_lightning.similarity.triplet import (
     Hardest,
     all_negatives_loss,
@@ -22,12 +21,12 @@ from scan_lightning.similarity.triplet import (
 from scan_lightning.training.gather import Embedded, Gathered, gather_pairs, gather_rows, gather_vector
 
 
-def loss_share(own: Embedded, rule: Rule, *, margin: float, negatives: Negatives) -> Tensor:
+def loss_share(own: Embedded, rule: Similarity, *, margin: float, negatives: Negatives) -> Tensor:
     """Return this process's share of the loss, the sum over its pairs; every process calls this together.
 
     Args:
         own: the process's pairs, perhaps none. Its embeddings must require a gradient.
-        rule: `Attention` or `SumMax`.
+        rule: the similarity.
         margin: alpha.
         negatives: hardest of all processes' pairs, or all of them.
 
@@ -51,7 +50,7 @@ def loss_share(own: Embedded, rule: Rule, *, margin: float, negatives: Negatives
     )
 
 
-def _mine(batch: Gathered, rule: Rule) -> tuple[Tensor, Tensor]:
+def _mine(batch: Gathered, rule: Similarity) -> tuple[Tensor, Tensor]:
     """Return the hardest caption of each own image (n,), and the hardest image of every caption (B,)."""
     own, device = batch.own, batch.regions.device
     if own.start < own.stop:
@@ -73,7 +72,7 @@ def _mine(batch: Gathered, rule: Rule) -> tuple[Tensor, Tensor]:
     return mined.row_caption, merge_columns(parts)[1]
 
 
-def _all_negatives_share(batch: Gathered, rule: Rule, margin: float) -> Tensor:
+def _all_negatives_share(batch: Gathered, rule: Similarity, margin: float) -> Tensor:
     own = batch.own
     if own.start < own.stop:
         scores_SB = similarity_matrix(
@@ -83,7 +82,9 @@ def _all_negatives_share(batch: Gathered, rule: Rule, margin: float) -> Tensor:
             region_counts=batch.region_counts[own],
             word_counts=batch.word_counts,
         )
-    else:  # nothing, but with a gradient, so that this process takes part in the way back
-        scores_SB = batch.regions.new_zeros(0, len(batch)) + batch.regions[own].sum()
+    else:  # nothing, but with a gradient, so that this process takes part in the backward pass
+        none = torch.empty(0, dtype=torch.int64)
+        scores_0 = similarity_pairs(batch.regions, batch.words, none, none, rule)
+        scores_SB = scores_0[:, None].expand(0, len(batch))
     right_B = gather_vector(scores_SB[:, own].diagonal(), batch.sizes)
     return all_negatives_loss(scores_SB, right_B, first=own.start, margin=margin)
