@@ -1,6 +1,6 @@
 """What the engine is measured against, and the embeddings they all get.
 
-- *loop*: `similarity/reference.py`, a Python loop over captions as every public implementation has it.
+- *loop*: `loop_reference.py`, a Python loop over captions as every public implementation has it.
 - *batched*: no loop; the attended vectors of all images and captions at once, padded.
 - *product*: the matrix product of all real words and regions, nothing else, by the fastest library that torch
   has: the floor for any exact method.

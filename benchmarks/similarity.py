@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 
+import loop_reference
 from competitors import SHARD, Embeddings, batched, batched_bytes, embeddings
 from measuring import compare, machine, ratio
-from scan_lightning.similarity import Attention, reference, similarity_matrix, triplet_loss
+from scan_lightning.similarity import Attention, similarity_matrix, triplet_loss
 from scan_lightning.similarity.product import rows_times_rows
 from training_step import training_step_bytes
 
@@ -137,7 +138,7 @@ def forward(data: Embeddings, rule: Attention, loop: bool) -> Calls:
         "matmul": lambda: flat_ND @ data.regions.flatten(0, 1).T,
     }
     if loop:
-        found["loop"] = lambda: reference.similarity_matrix(data.regions, data.words, rule, **counts)
+        found["loop"] = lambda: loop_reference.similarity_matrix(data.regions, data.words, rule, **counts)
     if batched_bytes(data, rule, training=False) < BATCHED_LIMIT:
         found["batched"] = lambda: batched(data, data.regions, data.words, rule)
     return found
@@ -157,10 +158,10 @@ def training(data: Embeddings, rule: Attention, loop: bool) -> Calls:
     found = {"engine": step(lambda r, w: triplet_loss(r, w, rule, **counts))}
     if loop:
         found["loop"] = step(
-            lambda r, w: reference.triplet_loss(reference.similarity_matrix(r, w, rule, **counts))
+            lambda r, w: loop_reference.triplet_loss(loop_reference.similarity_matrix(r, w, rule, **counts))
         )
     if batched_bytes(data, rule, training=True) < BATCHED_LIMIT:
-        found["batched"] = step(lambda r, w: reference.triplet_loss(batched(data, r, w, rule)))
+        found["batched"] = step(lambda r, w: loop_reference.triplet_loss(batched(data, r, w, rule)))
     return found
 
 
@@ -172,7 +173,7 @@ def evaluation(data: Embeddings, rule: Attention) -> Calls:
 
     def loop() -> None:
         for shard in shards:
-            reference.similarity_matrix(shard, data.words, rule, **counts)
+            loop_reference.similarity_matrix(shard, data.words, rule, **counts)
 
     return {
         "engine": lambda: similarity_matrix(data.regions, data.words, rule, **counts),

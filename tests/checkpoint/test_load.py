@@ -10,11 +10,11 @@ import torch
 
 import scan_lightning
 from checkpoint.conftest import FEATURES, WORDS, small_config
+from loop_reference import similarity_matrix as judge
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import KEY
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.similarity import Attention
-from scan_lightning.similarity.reference import similarity_matrix as judge
 
 SENTENCES = ["A dog runs.", "a red zeppelin", "", "Ball"]
 IDS = [[1, 4, 5, 6, 9, 2], [1, 4, 7, 3, 2], [1, 2], [1, 8, 2]]

@@ -10,10 +10,10 @@ import torch.distributed as dist
 from processes import in_processes
 from torch import Tensor
 
+import loop_reference as reference
 from scan_lightning.choices import Negatives
 from scan_lightning.data.order import rank_slice
-from scan_lightning.similarity import Attention, SumMax, reference
-from scan_lightning.similarity.rule import Rule
+from scan_lightning.similarity import Attention, Similarity, SumMax
 from scan_lightning.training.gather import Embedded, gather_pairs
 from scan_lightning.training.global_loss import loss_share
 
@@ -45,7 +45,7 @@ def cut(whole: Embedded, part: slice) -> Embedded:
     return Embedded(sides[0], sides[1], whole.region_counts[part], whole.word_counts[part])
 
 
-def plain_loss(whole: Embedded, rule: Rule, negatives: Negatives) -> tuple[Tensor, Tensor, Tensor]:
+def plain_loss(whole: Embedded, rule: Similarity, negatives: Negatives) -> tuple[Tensor, Tensor, Tensor]:
     """The reference from the paper on the whole batch: loss and gradients."""
     whole = replace(whole, regions=whole.regions.clone(), words=whole.words.clone())
     leaves = whole.regions.requires_grad_(), whole.words.requires_grad_()
@@ -54,7 +54,9 @@ def plain_loss(whole: Embedded, rule: Rule, negatives: Negatives) -> tuple[Tenso
     return (loss.detach(), *torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True))
 
 
-def share_of(whole: Embedded, rule: Rule, negatives: Negatives, sizes: list[int] | None) -> list[Tensor]:
+def share_of(
+    whole: Embedded, rule: Similarity, negatives: Negatives, sizes: list[int] | None
+) -> list[Tensor]:
     world, rank = dist.get_world_size(), dist.get_rank()
     part = rank_slice(len(whole), rank, world)
     if sizes is not None:
@@ -82,7 +84,7 @@ def assert_equal_to_one_process(whole: Embedded, shares: list[list[Tensor]], wan
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("negatives", list(Negatives))
 def test_shares_add_up_to_the_loss_and_gradient_of_one_process(
-    world: int, rule: Rule, negatives: Negatives
+    world: int, rule: Similarity, negatives: Negatives
 ) -> None:
     whole = batch(11)
     wanted = plain_loss(whole, rule, negatives)

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loop_reference import similarity_matrix as judge
 from retrieval.plain import plain_figures, plain_ranks
 from retrieval.test_tiles import together
 from scan_lightning.errors import ScanError
@@ -13,7 +14,6 @@ from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.score import Embeddings, Member, rank_members, rank_split
 from scan_lightning.retrieval.tiles import Share
 from scan_lightning.similarity import Attention, SumMax
-from scan_lightning.similarity.reference import similarity_matrix as judge
 
 RULES = [Attention("t2i", aggregation="mean"), Attention("i2t", smoothing=4.0, lse_scale=5.0), SumMax("i2t")]
 

@@ -1,32 +1,37 @@
 """Inputs and rules shared by the tests of the similarity engine."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
 
-from scan_lightning.similarity.rule import AGGREGATIONS, DIRECTIONS, RAW_NORMS, Attention, Rule, SumMax
+from scan_lightning.similarity import Attention, Similarity, SumMax
+from scan_lightning.similarity.attention import Aggregation, Direction, RawNorm
 
-ALL_RULES: list[Rule] = [
+AGGREGATIONS, DIRECTIONS, RAW_NORMS = map(get_args, (Aggregation, Direction, RawNorm))
+
+ALL_RULES: list[Similarity] = [
     Attention(direction, 7.0, raw_norm, aggregation, 5.0)
     for direction in DIRECTIONS
     for raw_norm in RAW_NORMS
     for aggregation in AGGREGATIONS
-] + [SumMax(direction) for direction in DIRECTIONS]
-FEW_RULES: list[Rule] = [
+] + [SumMax(direction, aggregation, 5.0) for direction in DIRECTIONS for aggregation in AGGREGATIONS]
+FEW_RULES: list[Similarity] = [
     Attention("t2i", 9.0, "clipped_l2norm", "lse", 6.0),
     Attention("i2t", 4.0, "clipped_l2norm", "mean"),
     Attention("t2i", 4.0, "softmax", "max"),
     Attention("i2t", 4.0, "l1norm", "sum"),
     SumMax("t2i"),
-    SumMax("i2t"),
+    SumMax("i2t", "lse"),
 ]
 
 
-def name(rule: Rule) -> str:
+def name(rule: Similarity) -> str:
     """A short test id."""
     if isinstance(rule, Attention):
         return f"{rule.direction}-{rule.raw_norm}-{rule.aggregation}"
-    return f"{rule.direction}-summax"
+    return f"{rule.direction}-summax-{rule.aggregation}"
 
 
 def all_rules(function):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from similarity_cases import ALL_RULES, Batch, all_rules, name
 
-from scan_lightning.similarity import Attention, SumMax, attend, reference
+import loop_reference as reference
+from scan_lightning.similarity import Attention, SumMax, attend
 
 ATTENTIONS = [rule for rule in ALL_RULES if isinstance(rule, Attention)]
 
@@ -28,13 +29,12 @@ def test_weights_attend_to_what_the_relevance_is_the_cosine_of(rule):
 def test_pooled_relevance_is_the_score(rule):
     regions, words = image_and_caption()
     _, relevance = attend(regions, words, rule)
-    aggregation = rule.aggregation if isinstance(rule, Attention) else "sum"
     pooled = {
         "sum": relevance.sum(),
         "mean": relevance.mean(),
         "max": relevance.max(),
         "lse": torch.logsumexp(5.0 * relevance, dim=0) / 5.0,
-    }[aggregation]
+    }[rule.aggregation]
     torch.testing.assert_close(pooled, reference.similarity_matrix(regions[None], words[None], rule)[0, 0])
 
 

@@ -5,7 +5,7 @@ import torch
 from similarity_cases import Batch
 
 from scan_lightning.similarity import SumMax, similarity_matrix, similarity_pairs, triplet_loss
-from scan_lightning.similarity.blocks import block_size, sorted_blocks
+from scan_lightning.similarity.inputs import block_rows, sorted_blocks
 
 RULE = SumMax("t2i")
 BATCH = Batch(images=7, captions=7)
@@ -36,7 +36,7 @@ FAULTS = {
         {"word_counts": torch.ones(7)},
         "word_counts must hold integers, not torch.float32",
     ),
-    "a name for a rule": ({"rule": "t2i"}, "rule must be an Attention or a SumMax, not str"),
+    "a name for a rule": ({"rule": "t2i"}, "rule must be a Similarity, such as Attention, not str"),
 }
 
 
@@ -69,6 +69,5 @@ def test_blocks_are_sorted_runs_that_cover_everything_within_the_limit():
 
 def test_block_size_keeps_the_working_set_within_the_budget():
     for budget in (1, 10**6, 512 * 2**20):
-        size = block_size(budget, 1024, torch.float32, torch.device("cuda"), copies=4)
-        r, w = size.region_rows, size.word_rows
+        r, w = block_rows(budget, 1024, torch.float32, torch.device("cuda"), copies=4)
         assert 4 * 4 * (r * w + 1024 * (r + w)) <= max(budget, 4 * 4 * 2049)

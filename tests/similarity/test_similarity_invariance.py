@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from similarity_cases import ALL_RULES, Batch, poison
 
-from scan_lightning.similarity import reference, similarity_matrix, similarity_pairs
+import loop_reference as reference
+from scan_lightning.similarity import similarity_matrix, similarity_pairs
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-11}
 rules = st.sampled_from(ALL_RULES)

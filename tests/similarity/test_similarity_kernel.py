@@ -4,7 +4,8 @@ import pytest
 import torch
 from similarity_cases import Batch, all_rules, few_rules, poison
 
-from scan_lightning.similarity import SumMax, kernels, reference, similarity_matrix
+import loop_reference as reference
+from scan_lightning.similarity import SumMax, kernels, similarity_matrix
 from scan_lightning.similarity.kernels import LONGEST, usable
 
 pytest.importorskip("triton", reason="Triton is not installed")
@@ -95,10 +96,10 @@ def test_gradients_go_through_the_recompute(rule):
 
 def test_what_does_not_fit_goes_to_pytorch(launches):
     scores = torch.zeros(1, 1, device=DEVICE)
-    assert usable(scores, LONGEST, LONGEST)
-    assert not usable(scores, LONGEST + 1, 1)
-    assert not usable(scores, 1, LONGEST + 1)
-    assert not usable(scores.double(), 1, 1)
+    assert usable(SumMax("t2i"), scores, LONGEST, LONGEST)
+    assert not usable(SumMax("t2i"), scores, LONGEST + 1, 1)
+    assert not usable(SumMax("t2i"), scores, 1, LONGEST + 1)
+    assert not usable(SumMax("t2i"), scores.double(), 1, 1)
     batch = single(images=1, captions=1, regions=1, words=LONGEST + 1)
     batch.word_counts = torch.tensor([LONGEST + 1])
     poison(batch.words, torch.tensor([0]), 0.1)
@@ -110,4 +111,4 @@ def test_what_does_not_fit_goes_to_pytorch(launches):
 @pytest.mark.skipif(DEVICE == "cuda", reason="needs a machine without a GPU")
 def test_on_the_cpu_only_in_the_interpreter(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET")
-    assert not usable(torch.zeros(1, 1), 1, 1)
+    assert not usable(SumMax("t2i"), torch.zeros(1, 1), 1, 1)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from similarity_cases import ALL_RULES, Batch, all_rules, few_rules, poison
 
-from scan_lightning.similarity import Attention, SumMax, reference, similarity_matrix
+import loop_reference as reference
+from scan_lightning.similarity import Attention, SumMax, similarity_matrix
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 

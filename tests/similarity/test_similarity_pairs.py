@@ -4,7 +4,8 @@ import pytest
 import torch
 from similarity_cases import Batch, all_rules, few_rules, poison
 
-from scan_lightning.similarity import SumMax, pairs, products, reference, similarity_pairs
+import loop_reference as reference
+from scan_lightning.similarity import SumMax, pairs, product, similarity_pairs
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 IMAGES = torch.tensor([0, 3, 3, 1, 4, 0, 3])
@@ -19,11 +20,11 @@ def gradients(function, batch):
 
 
 @all_rules
-@pytest.mark.parametrize("tile_rows", [products.TILE_ROWS, 12, 1], ids=["one tile", "some", "an image each"])
+@pytest.mark.parametrize("tile_rows", [product.TILE_ROWS, 12, 1], ids=["one tile", "some", "an image each"])
 @pytest.mark.parametrize("budget", [pairs.DEFAULT_BUDGET, 1], ids=["one block", "a pair a block"])
 def test_values_and_gradients_equal_the_reference(rule, budget, tile_rows, monkeypatch):
     monkeypatch.setattr(pairs, "DEFAULT_BUDGET", budget)
-    monkeypatch.setattr(products, "TILE_ROWS", tile_rows)
+    monkeypatch.setattr(product, "TILE_ROWS", tile_rows)
     batch = Batch()
     found = gradients(lambda r, w: similarity_pairs(r, w, IMAGES, CAPTIONS, rule, **batch.counts), batch)
     wanted = gradients(

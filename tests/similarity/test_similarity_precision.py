@@ -5,7 +5,7 @@ import torch
 from similarity_cases import Batch, few_rules
 
 from scan_lightning.similarity import Attention, similarity_matrix
-from scan_lightning.similarity.precision import PRODUCTS, full_precision, scores_of
+from scan_lightning.similarity.product import PRODUCTS, full_precision, scores_of
 
 generator = torch.Generator().manual_seed(0)
 WORDS = torch.randn(50, 128, generator=generator)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from similarity_cases import Batch, all_rules
 
-from scan_lightning.similarity import Attention, reference
+import loop_reference as reference
+from scan_lightning.similarity import Attention
 
 
 def dot(a, b):
@@ -30,7 +31,7 @@ def by_hand(regions, words, rule):
     queries, context = (words, regions) if rule.direction == "t2i" else (regions, words)
     raw = [[dot(c, q) for q in queries] for c in context]
     if not isinstance(rule, Attention):
-        return sum(max(raw[c][q] for c in range(len(context))) for q in range(len(queries)))
+        return pooled([max(raw[c][q] for c in range(len(context))) for q in range(len(queries))], rule)
     normal = [normalised(row, rule.raw_norm) for row in raw]
     relevance = []
     for q, query in enumerate(queries):
@@ -41,6 +42,10 @@ def by_hand(regions, words, rule):
         ]
         norms = math.sqrt(dot(query, query)) * math.sqrt(dot(attended, attended))
         relevance.append(dot(query, attended) / max(norms, 1e-8))
+    return pooled(relevance, rule)
+
+
+def pooled(relevance, rule):
     if rule.aggregation == "lse":
         return math.log(sum(math.exp(rule.lse_scale * r) for r in relevance)) / rule.lse_scale
     return {"mean": sum(relevance) / len(relevance), "max": max(relevance), "sum": sum(relevance)}[

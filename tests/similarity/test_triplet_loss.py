@@ -4,7 +4,8 @@ import pytest
 import torch
 from similarity_cases import Batch, all_rules, few_rules, poison
 
-from scan_lightning.similarity import Attention, SumMax, reference, similarity_matrix, triplet, triplet_loss
+import loop_reference as reference
+from scan_lightning.similarity import Attention, SumMax, similarity_matrix, triplet, triplet_loss
 from scan_lightning.similarity.triplet import hardest_loss, merge_columns, mine_hardest
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     write_file(args.out, lambda file: torch.save(released.checkpoint(), file))
     model = load(args.out)
     print(f"{args.out}: {model.rule}")
-    print(f"features {model.feature_dim} wide, {len(model.vocabulary):,} words, {model.tokenizer_name}")
+    print(f"features {model.feature_dim} wide, {len(released.model.text_encoder.vocabulary):,} words")
     print("Captions of one sentence are split exactly as by the released code; in others, a full stop that")
     print("touches the last word of an inner sentence stays with it.")
     print(f"next: scan-lightning evaluate checkpoint={args.out} data.path=STORE.h5 split=test")

@@ -18,14 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scan_lightning.config import TrainConfig
 from scan_lightning.data.text import Vocabulary
 from scan_lightning.data.treebank import NAME as TOKENIZER
 from scan_lightning.errors import ScanError
-from scan_lightning.model.checkpoint import KEY, payload
+from scan_lightning.model.checkpoint import VERSION, check_state
 from scan_lightning.model.safe_load import load_plain
 from scan_lightning.model.scan import ScanModel
-from scan_lightning.validate import build
+from scan_lightning.similarity import Attention
+from scan_lightning.specification import specification
 
 AGGREGATIONS = {"LogSumExp": "lse", "Mean": "mean", "Max": "max", "Sum": "sum"}
 WEIGHT_NORM = {  # torch's names for a weight-normalised layer, then and now
@@ -34,30 +34,40 @@ WEIGHT_NORM = {  # torch's names for a weight-normalised layer, then and now
 }
 
 
+DEFAULTS = {  # of the released code, for options that an edited file lacks
+    "cross_attn": "t2i",
+    "lambda_softmax": 9.0,
+    "raw_feature_norm": "clipped_l2norm",
+    "agg_func": "LogSumExp",
+    "lambda_lse": 6.0,
+    "no_imgnorm": False,
+    "no_txtnorm": False,
+}
+
+
 @dataclass(frozen=True)
 class Released:
-    """A released checkpoint, read and found whole.
+    """A released checkpoint, read and found complete.
 
     Attributes:
-        config: its settings under the names of this project.
-        vocabulary: of the model.
+        model: of its shapes and settings, without its weights.
+        similarity: of its options.
         state: the weights under the names of `ScanModel`, fp32.
-        feature_dim: width of the region features.
         epoch: the epochs it was trained for, when the file says so.
     """
 
-    config: TrainConfig
-    vocabulary: Vocabulary
+    model: ScanModel
+    similarity: Attention
     state: dict[str, Tensor]
-    feature_dim: int
     epoch: int
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the content of a checkpoint that `load` reads."""
+        parts = {"model": specification(self.model), "similarity": specification(self.similarity)}
         return {
             "state_dict": {f"model.{name}": tensor for name, tensor in self.state.items()},
             "epoch": self.epoch,
-            KEY: payload(self.config, self.vocabulary, TOKENIZER, self.feature_dim),
+            "hyper_parameters": {"version": VERSION, **parts},
         }
 
 
@@ -85,16 +95,30 @@ def read_released(path: Path, vocabulary: Path) -> Released:
     embed_size, feature_dim = _shape(path, state, weight or "image_encoder.fc.weight")
     if "text_encoder.rnn.weight_ih_l1" in state:
         raise ScanError(f"{path}: its GRU has several layers; only models with one layer can be imported")
-    model = {
-        "embed_size": embed_size,
-        "word_size": word_size,
-        "bidirectional": "text_encoder.rnn.weight_ih_l0_reverse" in state,
-        "weight_norm": weight.endswith("original1"),
-    }
-    config = _config(path, vars(content["opt"]), model)
-    _check_state(path, config, state, feature_dim, len(words))
+    options = {**DEFAULTS, **vars(content["opt"])}
+    try:
+        model = ScanModel(
+            feature_dim,
+            words,
+            embed_size=embed_size,
+            word_size=word_size,
+            bidirectional="text_encoder.rnn.weight_ih_l0_reverse" in state,
+            normalize_regions=not options["no_imgnorm"],
+            normalize_words=not options["no_txtnorm"],
+            weight_norm=weight.endswith("original1"),
+        )
+        similarity = Attention(
+            options["cross_attn"],
+            options["lambda_softmax"],
+            options["raw_feature_norm"],
+            AGGREGATIONS.get(options["agg_func"], options["agg_func"]),
+            options["lambda_lse"],
+        )
+    except (ValueError, TypeError) as error:
+        raise ScanError(f"{path}: its options cannot be used: {error}") from error
+    check_state(path, model, state)
     epoch = content.get("epoch", 0)
-    return Released(config, words, state, feature_dim, epoch if isinstance(epoch, int) else 0)
+    return Released(model, similarity, state, epoch if isinstance(epoch, int) else 0)
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
@@ -157,60 +181,3 @@ def _shape(path: Path, state: Mapping[str, Tensor], name: str) -> tuple[int, int
         )
     rows, columns = state[name].shape
     return rows, columns
-
-
-def _config(path: Path, opt: Mapping[str, Any], model: dict[str, Any]) -> TrainConfig:
-    """The released options under the names of this project; weights decide what they can tell."""
-
-    def option(name: str) -> Any:
-        if name not in opt:
-            raise ScanError(
-                f"{path}: its options lack '{name}'; expected a checkpoint of the released SCAN code"
-            )
-        return opt[name]
-
-    aggregation = option("agg_func")
-    values = {
-        "data": {"path": str(option("data_name")), "batch_size": option("batch_size")},
-        "attention": {
-            "direction": option("cross_attn"),
-            "smoothing": option("lambda_softmax"),
-            "raw_norm": option("raw_feature_norm"),
-            "aggregation": AGGREGATIONS.get(aggregation, aggregation),
-            "lse_scale": option("lambda_lse"),
-        },
-        "model": {
-            **model,
-            "normalize_regions": not option("no_imgnorm"),
-            "normalize_words": not option("no_txtnorm"),
-        },
-        "loss": {"margin": option("margin"), "negatives": "hardest" if option("max_violation") else "all"},
-        "optimizer": {
-            "lr": option("learning_rate"),
-            "decay_epoch": option("lr_update"),
-            "clip_norm": option("grad_clip"),
-        },
-        "trainer": {"max_epochs": option("num_epochs")},
-        "run_dir": str(path.parent),
-    }
-    try:
-        return build(TrainConfig, values)
-    except ScanError as error:
-        raise ScanError(f"{path}: its options cannot be used: {error}") from error
-
-
-def _check_state(
-    path: Path, config: TrainConfig, state: Mapping[str, Tensor], feature_dim: int, words: int
-) -> None:
-    expected = {n: t.shape for n, t in ScanModel(feature_dim, words, config.model).state_dict().items()}
-    found = {name: tensor.shape for name, tensor in state.items()}
-    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
-    if wrong:
-        raise ScanError(
-            f"{path}: {wrong[0]} has shape {_words(found.get(wrong[0]))}, the released model's has "
-            f"{_words(expected.get(wrong[0]))}; only the released encoders can be imported"
-        )
-
-
-def _words(shape: torch.Size | None) -> str:
-    return "none (it is missing)" if shape is None else str(tuple(shape))

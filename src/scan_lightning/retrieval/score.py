@@ -23,7 +23,7 @@ from scan_lightning.retrieval.embeddings import Embeddings
 from scan_lightning.retrieval.folds import cut_folds
 from scan_lightning.retrieval.ranks import Ranks, Top, gold_index
 from scan_lightning.retrieval.tiles import Share, Span, Tile, plan_tiles, rank_tiles
-from scan_lightning.similarity import Rule, similarity_matrix
+from scan_lightning.similarity import Similarity, similarity_matrix
 from scan_lightning.similarity.inputs import DEFAULT_BUDGET
 
 __all__ = ["Embeddings", "Member", "rank_members", "rank_split"]
@@ -35,7 +35,7 @@ class Member:
 
     images: Embeddings
     captions: Embeddings
-    rule: Rule
+    rule: Similarity
     weight: float = 1.0
 
 
@@ -43,7 +43,7 @@ def rank_split(
     images: Embeddings,
     captions: Embeddings,
     caption_image: torch.Tensor,
-    rule: Rule,
+    rule: Similarity,
     *,
     folds: int = 1,
     memory_budget: int | None = None,

@@ -1,14 +1,15 @@
-"""The similarity of stacked cross attention: rule, fast exact engine, weights and triplet loss."""
+"""The similarity of an image and a caption: contract, fast exact engine, attention weights, triplet loss."""
 
-from scan_lightning.similarity.attend import attend
+from scan_lightning.similarity.attention import Attention, attend
+from scan_lightning.similarity.base import Similarity
 from scan_lightning.similarity.engine import similarity_matrix
 from scan_lightning.similarity.pairs import similarity_pairs
-from scan_lightning.similarity.rule import Attention, Rule, SumMax
+from scan_lightning.similarity.summax import SumMax
 from scan_lightning.similarity.triplet import triplet_loss
 
 __all__ = [
     "Attention",
-    "Rule",
+    "Similarity",
     "SumMax",
     "attend",
     "similarity_matrix",

@@ -1,15 +1,19 @@
-"""What every public function accepts: checked once, with counts on the host and padding silenced."""
+"""What every public function accepts, and how a job is cut into blocks by a memory budget."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from scan_lightning.similarity.rule import check_rule
+from scan_lightning.similarity.base import Similarity
 
-DEFAULT_BUDGET = (
-    512 * 2**20
-)  # bytes; a constant, so that block sizes and rounding never depend on the machine
+# Bytes; a constant, so that block sizes and rounding never depend on the machine.
+DEFAULT_BUDGET = 512 * 2**20
+# Sizes at which a CPU core's caches serve the steps after the product; larger blocks cost memory traffic.
+CPU_REGION_ROWS = 2304
+CPU_WORD_ROWS = 2048
 
 
 def check_inputs(
@@ -24,7 +28,7 @@ def check_inputs(
     Args:
         regions: (images, max_regions, dim), floating.
         words: (captions, max_words, dim), floating.
-        rule: an `Attention` or `SumMax`.
+        rule: a `Similarity`.
         region_counts: (images,) int in 1..max_regions, or None: every region is real.
         word_counts: (captions,) int in 1..max_words, or None: every word is real.
 
@@ -34,7 +38,8 @@ def check_inputs(
     Raises:
         ValueError: anything that does not fit; the message names the argument and what was found.
     """
-    check_rule(rule)
+    if not isinstance(rule, Similarity):
+        raise ValueError(f"rule must be a Similarity, such as Attention, not {type(rule).__name__}")
     for name, tensor, shape in (
         ("regions", regions, "(images, max_regions, dim)"),
         ("words", words, "(captions, max_words, dim)"),
@@ -85,10 +90,108 @@ def real_positions(counts: Tensor, length: int, device: torch.device) -> Tensor 
     return (torch.arange(length) < counts[:, None]).to(device)
 
 
-def silence(padded: Tensor, real: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Copy of (n, length, dim) embeddings in `dtype` with zeros at padding, whatever was there (NaN too)."""
+def zero_padding(padded: Tensor, real: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """(n, length, dim) embeddings in `dtype` with zeros at padding, whatever was there (NaN too)."""
     padded = padded.to(dtype)
     return padded if real is None else padded.masked_fill(~real[:, :, None], 0)
+
+
+def block_rows(
+    budget: int, dim: int, dtype: torch.dtype, device: torch.device, copies: float
+) -> tuple[int, int]:
+    """The largest block whose working set stays within the budget.
+
+    A block of r region rows and w word rows needs about `copies` arrays of r x w scores and as many
+    operand rows of `dim` numbers. The answer depends on nothing but the arguments, so the same call always
+    rounds the same way.
+
+    Args:
+        budget: bytes.
+        dim: embedding dimension.
+        dtype: of the scores.
+        device: CPU blocks are kept small enough for the caches, too.
+        copies: arrays of the block's size alive at once.
+
+    Returns:
+        Most region rows and most word rows of a block, at least one each; an image or caption larger than its
+        limit makes a block of its own.
+    """
+    numbers = int(budget / (copies * dtype.itemsize))
+    # r = w = x: x^2 + 2 dim x = numbers
+    edge = int((dim * dim + numbers) ** 0.5) - dim
+    region_rows = word_rows = max(edge, 1)
+    if device.type == "cpu":
+        region_rows, word_rows = min(region_rows, CPU_REGION_ROWS), min(word_rows, CPU_WORD_ROWS)
+    return region_rows, word_rows
+
+
+def sorted_blocks(counts: Tensor, limit: int) -> Iterator[Tensor]:
+    """Items sorted by count (stable) and cut into runs.
+
+    Args:
+        counts: (n,) int64 on the CPU.
+        limit: largest sum over a run of (items x its largest count).
+
+    Yields:
+        (m,) int64 indices; m >= 1.
+    """
+    order = counts.argsort(stable=True)
+    start = 0
+    sizes = counts[order].tolist()
+    for end in range(1, len(sizes) + 1):
+        if end == len(sizes) or (end + 1 - start) * sizes[end] > limit:
+            yield order[start:end]
+            start = end
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Captions sorted by length and laid end to end, so that no padding word is ever multiplied.
+
+    Attributes:
+        captions: (C,) int64, the captions in packed order.
+        row_caption, row_position: (N,) int64, where each packed row comes from.
+        lengths: (C,) int64, words of each caption, in packed order.
+        groups: (captions, length) of each run of captions of one length; the last has the longest. Its scores
+            are a dense (captions, words, ...) array without a mask.
+    """
+
+    captions: Tensor
+    row_caption: Tensor
+    row_position: Tensor
+    lengths: Tensor
+    groups: tuple[tuple[int, int], ...]
+
+    @property
+    def longest(self) -> int:
+        """Most words of a caption."""
+        return self.groups[-1][1]
+
+    def take(self, words: Tensor) -> Tensor:
+        """Packed rows (N, D) of padded words (captions, W, D)."""
+        return words[self.row_caption, self.row_position]
+
+    def add_to(self, words: Tensor, rows: Tensor) -> None:
+        """Add packed rows (N, D) to padded words (captions, W, D) in place."""
+        words[self.row_caption, self.row_position] += rows
+
+
+def pack(counts: Tensor, captions: Tensor, device: torch.device) -> Pack:
+    """Pack some captions.
+
+    Args:
+        counts: (all captions,) int64 on the CPU, words of each caption.
+        captions: (C,) int64 on the CPU, the captions to pack, already sorted by length.
+        device: of the pack.
+    """
+    lengths = counts[captions]
+    row_caption = captions.repeat_interleave(lengths)
+    row_position = torch.arange(len(row_caption)) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+    values, sizes = torch.unique_consecutive(lengths, return_counts=True)
+    groups = tuple(zip(sizes.tolist(), values.tolist(), strict=True))
+    return Pack(
+        captions.to(device), row_caption.to(device), row_position.to(device), lengths.to(device), groups
+    )
 
 
 def _check_counts(name: str, counts: Tensor | None, padded: Tensor) -> Tensor:

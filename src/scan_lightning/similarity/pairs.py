@@ -1,6 +1,6 @@
 """Chosen pairs of images and captions: what the hardest-negative loss differentiates (identity 2).
 
-Shape legend: P pairs, R regions, W words, Q queries, K context, U distinct items of one side, D dimension.
+Shape legend: P pairs, R regions, W words, X rows of a side, U distinct items of one side, D dimension.
 """
 
 from collections.abc import Iterator
@@ -10,18 +10,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from scan_lightning.similarity import formula
+from scan_lightning.similarity.base import Side, Similarity, is_vector_product, parameters_of, scores_of_pairs
+from scan_lightning.similarity.engine import gradients
 from scan_lightning.similarity.inputs import (
     DEFAULT_BUDGET,
     check_inputs,
     compute_dtype,
     real_positions,
-    silence,
+    zero_padding,
 )
-from scan_lightning.similarity.normalise import norm
-from scan_lightning.similarity.precision import full_precision
-from scan_lightning.similarity.products import PairList
-from scan_lightning.similarity.rule import Attention, Rule
+from scan_lightning.similarity.product import PairList, full_precision
+from scan_lightning.similarity.vectors import vector_pairs
 
 
 def similarity_pairs(
@@ -29,22 +28,23 @@ def similarity_pairs(
     words: Tensor,
     image_index: Tensor,
     caption_index: Tensor,
-    rule: Rule,
+    rule: Similarity,
     *,
     region_counts: Tensor | None = None,
     word_counts: Tensor | None = None,
 ) -> Tensor:
     """Score chosen pairs only: pair p is image `image_index[p]` with caption `caption_index[p]`.
 
-    Differentiable. Works in blocks of the default memory budget; kept for the backward pass is one number per
-    pair, region and word, nothing per dimension.
+    Differentiable, in the parameters of `rule` too, also when there are no pairs. Works in blocks of the
+    default memory budget; kept for the backward pass is one number per pair, region and word, nothing per
+    dimension.
 
     Args:
         regions: (images, max_regions, dim) region embeddings.
         words: (captions, max_words, dim) word embeddings.
         image_index: (pairs,) int; any order, repeats allowed.
         caption_index: (pairs,) int.
-        rule: `Attention` or `SumMax`.
+        rule: the similarity.
         region_counts: (images,) int, real regions of each image; None: all.
         word_counts: (captions,) int, real words of each caption; None: all.
 
@@ -53,7 +53,9 @@ def similarity_pairs(
 
     Raises:
         ValueError: shapes, types, counts or indices that do not fit.
+        ScanError: the similarity returns something of another shape.
 
+    >>> from scan_lightning import SumMax
     >>> regions, words = torch.eye(3)[None], torch.eye(3)[None, :2]
     >>> similarity_pairs(regions, words, [0, 0], [0, 0], SumMax("t2i"))
     tensor([2., 2.])
@@ -66,8 +68,10 @@ def similarity_pairs(
             "image_index and caption_index must be equally long, "
             f"not {len(image_index)} and {len(caption_index)}"
         )
+    if is_vector_product(rule):
+        return vector_pairs(regions, words, image_index, caption_index, region_counts, word_counts, rule)
     result: Tensor = _Pairs.apply(  # type: ignore[no-untyped-call]
-        regions, words, image_index, caption_index, region_counts, word_counts, rule
+        regions, words, image_index, caption_index, region_counts, word_counts, rule, *parameters_of(rule)
     )
     return result
 
@@ -84,71 +88,74 @@ class _Pairs(torch.autograd.Function):
         caption_index: Tensor,
         region_counts: Tensor,
         word_counts: Tensor,
-        rule: Rule,
+        rule: Similarity,
+        *parameters: Tensor,
     ) -> Tensor:
         dtype = compute_dtype(regions, words)
         ctx.arguments = image_index, caption_index, region_counts, word_counts, rule
         result = torch.empty(len(image_index), dtype=dtype, device=regions.device)
         kept = []
         with full_precision(regions.device):
-            for block in _blocks(regions, words, image_index, caption_index, region_counts, word_counts):
+            for block in _blocks(regions, words, *ctx.arguments):
                 scores_PWR = block.pairs.scores(regions, words, dtype)
-                gram_UKK, norm_UQ = block.gram(rule), block.query_norm(rule)
-                result[block.order] = _from_scores(scores_PWR, gram_UKK, norm_UQ, block, rule)
+                result[block.order] = block.similarities(scores_PWR, rule)
                 if any(ctx.needs_input_grad):
                     kept.append(scores_PWR)
-        ctx.save_for_backward(regions, words, *kept)
+        ctx.parameters = len(parameters)
+        ctx.save_for_backward(regions, words, *parameters, *kept)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_result: Tensor) -> tuple[Tensor | None, ...]:
-        regions, words, *kept = ctx.saved_tensors
-        *arguments, rule = ctx.arguments
+        regions, words, *saved = ctx.saved_tensors
+        parameters, kept = saved[: ctx.parameters], saved[ctx.parameters :]
+        rule = ctx.arguments[-1]
         dtype = compute_dtype(regions, words)
         grad_regions = torch.zeros(regions.shape, dtype=dtype, device=regions.device)
         grad_words = torch.zeros(words.shape, dtype=dtype, device=words.device)
+        grad_parameters = [torch.zeros_like(parameter) for parameter in parameters]
         with full_precision(regions.device):
-            for block, scores_PWR in zip(_blocks(regions, words, *arguments), kept, strict=True):
-                leaves = [scores_PWR.detach().requires_grad_()]
-                if isinstance(rule, Attention):
-                    leaves += [block.gram(rule).requires_grad_(), block.query_norm(rule).requires_grad_()]
+            for block, scores_PWR in zip(_blocks(regions, words, *ctx.arguments), kept, strict=True):
+                leaves = (scores_PWR.detach(), block.images.rows_UXD, block.captions.rows_UXD)
+                for leaf in leaves:
+                    leaf.requires_grad_()
                 with torch.enable_grad():
-                    gram_UKK, norm_UQ = leaves[1:] if len(leaves) == 3 else (scores_PWR, scores_PWR)
-                    result_P = _from_scores(leaves[0], gram_UKK, norm_UQ, block, rule)
-                grads = torch.autograd.grad(result_P, leaves, grad_result[block.order].to(dtype))
-                block.pairs.add_gradients(grads[0], regions, words, grad_regions, grad_words)
-                if isinstance(rule, Attention):
-                    query, context = block.sides(rule)
-                    into = (grad_words, grad_regions) if rule.query == "word" else (grad_regions, grad_words)
-                    query.add_norm_gradient(leaves[2].detach(), grads[2], into[0])
-                    context.add_gram_gradient(grads[1], into[1])
-        return grad_regions.to(regions.dtype), grad_words.to(words.dtype), None, None, None, None, None
+                    result_P = block.similarities(leaves[0], rule)
+                grads = gradients(result_P, leaves, rule, grad_result[block.order].to(dtype), grad_parameters)
+                if grads[0] is not None:
+                    block.pairs.add_gradients(grads[0], regions, words, grad_regions, grad_words)
+                block.images.add_to(grad_regions, grads[1])
+                block.captions.add_to(grad_words, grads[2])
+        none = (None,) * 5
+        return grad_regions.to(regions.dtype), grad_words.to(words.dtype), *none, *grad_parameters
 
 
-class _Side:
+class _Items:
     """The distinct images, or captions, of a block of pairs: what depends on one side is computed once."""
 
     def __init__(
         self, padded: Tensor, counts: Tensor, index: Tensor, longest: int, dtype: torch.dtype
     ) -> None:
         items, which_P = torch.unique(index, return_inverse=True)
-        self.which_P = which_P.to(padded.device)
+        self._which_P = which_P.to(padded.device)
         self._items: Tensor | slice = items.to(padded.device)
         if len(items) == len(padded):
             self._items = slice(None)  # all of them: nothing to copy
-        real_UX = real_positions(counts[items], longest, padded.device)
-        self.rows_UXD = silence(padded[self._items, :longest], real_UX, dtype)
+        self._real_UX = real_positions(counts[items], longest, padded.device)
+        self.rows_UXD = zero_padding(padded[self._items, :longest], self._real_UX, dtype).detach()
 
-    def add_gram_gradient(self, grad_UXX: Tensor, into: Tensor) -> None:
-        """Through G = X X^T; padding rows get nothing, for the weights there are zero."""
-        symmetric_UXX = grad_UXX + grad_UXX.mT
-        into[self._items, : self.rows_UXD.shape[1]] += symmetric_UXX @ self.rows_UXD
+    def side(self) -> Side:
+        """What the similarity sees of the block's pairs."""
+        return Side(self.rows_UXD, self._real_UX, lambda tensor: tensor[self._which_P])
 
-    def add_norm_gradient(self, norm_UX: Tensor, grad_UX: Tensor, into: Tensor) -> None:
-        """Through |x|; zero at a zero row."""
-        scale_UX = torch.where(norm_UX > 0, grad_UX / norm_UX, 0)
-        into[self._items, : self.rows_UXD.shape[1]] += scale_UX[:, :, None] * self.rows_UXD
+    def add_to(self, grad_padded: Tensor, grad_UXD: Tensor | None) -> None:
+        """Add the gradient of the rows to that of the whole batch, nothing to padding."""
+        if grad_UXD is None:
+            return
+        if self._real_UX is not None:
+            grad_UXD = grad_UXD.masked_fill(~self._real_UX[:, :, None], 0)
+        grad_padded[self._items, : grad_UXD.shape[1]] += grad_UXD
 
 
 class _Block:
@@ -167,50 +174,12 @@ class _Block:
         dtype = compute_dtype(regions, words)
         self.order = order.to(regions.device)
         self.pairs = PairList(images, captions, region_counts, word_counts, regions.device)
-        self.word_counts_P = self.pairs.word_counts.to(regions.device)
-        self.region_counts_P = self.pairs.region_counts.to(regions.device)
-        self._images = _Side(regions, region_counts, images, self.pairs.longest_R, dtype)
-        self._captions = _Side(words, word_counts, captions, self.pairs.longest_W, dtype)
+        self.images = _Items(regions, region_counts, images, self.pairs.longest_R, dtype)
+        self.captions = _Items(words, word_counts, captions, self.pairs.longest_W, dtype)
 
-    def sides(self, rule: Rule) -> tuple[_Side, _Side]:
-        """Who asks, and the context."""
-        return (self._captions, self._images) if rule.query == "word" else (self._images, self._captions)
-
-    def gram(self, rule: Rule) -> Tensor:
-        """Gram matrices (U, K, K) of the distinct contexts."""
-        rows_UKD = self.sides(rule)[1].rows_UXD
-        return rows_UKD @ rows_UKD.mT
-
-    def query_norm(self, rule: Rule) -> Tensor:
-        """Norms (U, Q) of the distinct queries."""
-        return norm(self.sides(rule)[0].rows_UXD, 2, keepdim=False)
-
-
-def _from_scores(scores_PWR: Tensor, gram_UKK: Tensor, norm_UQ: Tensor, block: _Block, rule: Rule) -> Tensor:
-    """Similarities (P,) from the raw scores; differentiable in its three tensors."""
-    real_PW1 = None if block.pairs.real_PW is None else block.pairs.real_PW[:, :, None]
-    real_P1R = None if block.pairs.real_PR is None else block.pairs.real_PR[:, None, :]
-    if rule.query == "word":
-        query_dim, context_dim, real_query, real_context = 1, 2, real_PW1, real_P1R
-        real_PQ, queries_P = block.pairs.real_PW, block.word_counts_P
-    else:
-        query_dim, context_dim, real_query, real_context = 2, 1, real_P1R, real_PW1
-        real_PQ, queries_P = block.pairs.real_PR, block.region_counts_P
-    if isinstance(rule, Attention):
-        query, context = block.sides(rule)
-        gram_PKK = gram_UKK[context.which_P]
-
-        def times_gram(weights_PWR: Tensor) -> Tensor:
-            return weights_PWR @ gram_PKK if context_dim == 2 else gram_PKK @ weights_PWR
-
-        weights_PWR = formula.attention_weights(
-            scores_PWR, rule, query_dim, context_dim, real_query, real_context
-        )
-        norm_PQ = norm_UQ[query.which_P]
-        relevance_PQ = formula.relevance(scores_PWR, weights_PWR, times_gram, norm_PQ, context_dim)
-    else:
-        relevance_PQ = formula.best_scores(scores_PWR, context_dim, real_context)
-    return formula.pool(relevance_PQ, rule, 1, real_PQ, queries_P.to(scores_PWR.dtype))
+    def similarities(self, scores_PWR: Tensor, rule: Similarity) -> Tensor:
+        """(P,), differentiable in the scores and the rows of both sides."""
+        return scores_of_pairs(rule, scores_PWR, self.images.side(), self.captions.side())
 
 
 def _blocks(
@@ -220,10 +189,13 @@ def _blocks(
     caption_index: Tensor,
     region_counts: Tensor,
     word_counts: Tensor,
+    rule: Similarity,
 ) -> Iterator[_Block]:
     """Pairs sorted by image and cut by the default memory budget; the same blocks for the same arguments."""
-    per_pair = (regions.shape[1] + words.shape[1]) * regions.shape[2] * compute_dtype(regions, words).itemsize
-    limit = max(1, DEFAULT_BUDGET // (4 * per_pair))  # operands and their gradients, twice
+    longest_R, longest_W, dim = regions.shape[1], words.shape[1], regions.shape[2]
+    numbers = 4 * (longest_R + longest_W) * dim  # operands and their gradients, twice
+    numbers += int(rule.floats_per_score * longest_R * longest_W)
+    limit = max(1, DEFAULT_BUDGET // (numbers * compute_dtype(regions, words).itemsize))
     order_all = image_index.argsort(stable=True)
     for order in torch.split(order_all, limit) if len(order_all) else ():
         yield _Block(

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scan_lightning.similarity.base import Similarity
 from scan_lightning.similarity.engine import similarity_matrix
 from scan_lightning.similarity.inputs import check_inputs
 from scan_lightning.similarity.pairs import similarity_pairs
-from scan_lightning.similarity.rule import Rule
 
 NEGATIVES = ("hardest", "all")
 
@@ -41,7 +41,7 @@ class Hardest(NamedTuple):
 def triplet_loss(
     regions: Tensor,
     words: Tensor,
-    rule: Rule,
+    rule: Similarity,
     *,
     margin: float = 0.2,
     negatives: str = "hardest",
@@ -54,7 +54,7 @@ def triplet_loss(
     Args:
         regions: (B, max_regions, dim) region embeddings.
         words: (B, max_words, dim) word embeddings.
-        rule: `Attention` or `SumMax`.
+        rule: the similarity.
         margin: alpha.
         negatives: `"hardest"`: each image's and each caption's hardest negative; `"all"`: every negative.
         region_counts: (B,) int, real regions of each image; None: all.
@@ -109,7 +109,7 @@ def triplet_loss(
 def mine_hardest(
     regions: Tensor,
     words: Tensor,
-    rule: Rule,
+    rule: Similarity,
     *,
     first_image: int = 0,
     region_counts: Tensor | None = None,
@@ -121,7 +121,7 @@ def mine_hardest(
     Args:
         regions: (slice, max_regions, dim), images `first_image : first_image + slice` of the batch.
         words: (B, max_words, dim), all captions; caption b belongs to image b.
-        rule: `Attention` or `SumMax`.
+        rule: the similarity.
         first_image: where the slice starts in the batch.
         region_counts: (slice,) int; None: all.
         word_counts: (B,) int; None: all.
@@ -170,7 +170,7 @@ def merge_columns(parts: Sequence[Hardest]) -> tuple[Tensor, Tensor]:
 def hardest_loss(
     regions: Tensor,
     words: Tensor,
-    rule: Rule,
+    rule: Similarity,
     *,
     row_caption: Tensor,
     column_image: Tensor,
@@ -184,7 +184,7 @@ def hardest_loss(
     Args:
         regions: (B, max_regions, dim), all images of the batch.
         words: (B, max_words, dim), all captions.
-        rule: `Attention` or `SumMax`.
+        rule: the similarity.
         row_caption: (n,) int64, hardest caption of images `first : first + n`.
         column_image: (n,) int64, hardest image of captions `first : first + n`.
         first: where the slice starts; the shares of disjoint slices add up to the loss of the batch.

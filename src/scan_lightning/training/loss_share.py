@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scan_lightning.similarity.engine import similarity_matrix
-from scan_lightning.similarity import Similarity
+from scan_lightning.similarity import Similarity, similarity_matrix, similarity_pairs
 from scan_lightning.similarity.triplet import (
     Hardest,
     all_negatives_loss,
@@ -83,6 +82,8 @@ def _all_negatives_share(batch: Gathered, rule: Similarity, margin: float) -> Te
             word_counts=batch.word_counts,
         )
     else:  # nothing, but with a gradient, so that this process takes part in the backward pass
-        scores_SB = batch.regions.new_zeros(0, len(batch)) + batch.regions[own].sum()
+        none = torch.empty(0, dtype=torch.int64)
+        scores_0 = similarity_pairs(batch.regions, batch.words, none, none, rule)
+        scores_SB = scores_0[:, None].expand(0, len(batch))
     right_B = gather_vector(scores_SB[:, own].diagonal(), batch.sizes)
     return all_negatives_loss(scores_SB, right_B, first=own.start, margin=margin)

@@ -7,14 +7,16 @@ Shape legend: I images, R regions, X = I x R, C captions, W words of a caption, 
 D dimension; inside the kernel W and R are padded to powers of two.
 """
 
+from typing import get_args
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from scan_lightning.similarity.normalise import norm
-from scan_lightning.similarity.packing import Pack
-from scan_lightning.similarity.rule import AGGREGATIONS, RAW_NORMS, Attention, Rule
+from scan_lightning.similarity.attention import Aggregation, Attention, Pooled, RawNorm
+from scan_lightning.similarity.base import Similarity, norm
+from scan_lightning.similarity.inputs import Pack
 
 SUM_MAX = -1  # in place of a raw norm
 
@@ -33,7 +35,7 @@ def _score(  # type: ignore[no-untyped-def]
     gram_side,
     smoothing,
     lse_scale,
-    WORDS_ASK: tl.constexpr,
+    T2I: tl.constexpr,
     RAW_NORM: tl.constexpr,
     AGGREGATION: tl.constexpr,
     BLOCK_W: tl.constexpr,
@@ -54,10 +56,10 @@ def _score(  # type: ignore[no-untyped-def]
     row = (start + w).to(tl.int64) * images * regions
     scores = tl.load(scores_NX + row[:, None] + (image * regions + r)[None, :], mask=real, other=0.0)
     # 0: words, 1: regions
-    QUERY: tl.constexpr = 0 if WORDS_ASK else 1
-    CONTEXT: tl.constexpr = 1 if WORDS_ASK else 0
-    real_query = tl.broadcast_to(real_W[:, None] if WORDS_ASK else real_R[None, :], (BLOCK_W, BLOCK_R))
-    real_context = tl.broadcast_to(real_R[None, :] if WORDS_ASK else real_W[:, None], (BLOCK_W, BLOCK_R))
+    QUERY: tl.constexpr = 0 if T2I else 1
+    CONTEXT: tl.constexpr = 1 if T2I else 0
+    real_query = tl.broadcast_to(real_W[:, None] if T2I else real_R[None, :], (BLOCK_W, BLOCK_R))
+    real_context = tl.broadcast_to(real_R[None, :] if T2I else real_W[:, None], (BLOCK_W, BLOCK_R))
 
     if RAW_NORM == -1:
         relevance = tl.max(tl.where(real_context, scores, float("-inf")), axis=CONTEXT)
@@ -77,7 +79,7 @@ def _score(  # type: ignore[no-untyped-def]
         x = tl.exp(x - tl.expand_dims(tl.max(x, axis=CONTEXT), CONTEXT))
         weights = x / tl.expand_dims(tl.sum(x, axis=CONTEXT), CONTEXT)
 
-        if WORDS_ASK:
+        if T2I:
             square = gram + image.to(tl.int64) * gram_side * gram_side + r[:, None] * gram_side + r[None, :]
             g = tl.load(square, mask=(r < gram_side)[:, None] & (r < gram_side)[None, :], other=0.0)
             smeared = tl.dot(weights, g, input_precision=PRECISION)
@@ -92,8 +94,8 @@ def _score(  # type: ignore[no-untyped-def]
         relevance = dot / tl.maximum(norms * attended, 1e-8)
         relevance = tl.minimum(tl.maximum(relevance, -1.0), 1.0)
 
-    real_Q = real_W if WORDS_ASK else real_R
-    queries = (length if WORDS_ASK else count).to(tl.float32)
+    real_Q = real_W if T2I else real_R
+    queries = (length if T2I else count).to(tl.float32)
     if AGGREGATION == 0:
         x = tl.where(real_Q, lse_scale * relevance, float("-inf"))
         top = tl.max(x, axis=0)
@@ -108,22 +110,22 @@ def _score(  # type: ignore[no-untyped-def]
 
 
 def score_block_fused(
-    scores_NX: Tensor, regions_IRD: Tensor, counts_I: Tensor, words_ND: Tensor, packed: Pack, rule: Rule
+    scores_NX: Tensor, regions_IRD: Tensor, counts_I: Tensor, words_ND: Tensor, packed: Pack, rule: Similarity
 ) -> Tensor:
     """Launch the kernel on a block; arguments and result as in `kernels.score_block_fused`."""
+    assert isinstance(rule, Pooled)
     images, regions = regions_IRD.shape[:2]
-    captions, longest = len(packed.lengths), packed.groups[-1].length
-    words_ask = rule.query == "word"
+    captions, longest = len(packed.lengths), packed.longest
+    t2i = rule.direction == "t2i"
     out_CI = scores_NX.new_empty(captions, images)
     gram, query_norm = scores_NX, scores_NX  # not read by Sum-Max
-    raw_norm, aggregation, smoothing, lse_scale = SUM_MAX, AGGREGATIONS.index("sum"), 1.0, 1.0
+    raw_norm, smoothing = SUM_MAX, 1.0
     if isinstance(rule, Attention):
-        context = regions_IRD if words_ask else _padded(words_ND, packed.lengths, longest)
-        query = words_ND if words_ask else regions_IRD
+        context = regions_IRD if t2i else _padded(words_ND, packed.lengths, longest)
+        query = words_ND if t2i else regions_IRD
         gram = context @ context.mT
         query_norm = norm(query, query.dim() - 1, keepdim=False).contiguous()
-        raw_norm, aggregation = RAW_NORMS.index(rule.raw_norm), AGGREGATIONS.index(rule.aggregation)
-        smoothing, lse_scale = rule.smoothing, rule.lse_scale
+        raw_norm, smoothing = get_args(RawNorm).index(rule.raw_norm), rule.smoothing
     _score[(images, captions)](
         scores_NX,
         gram,
@@ -134,12 +136,12 @@ def score_block_fused(
         out_CI,
         images,
         regions,
-        regions if words_ask else longest,
-        smoothing,
-        lse_scale,
-        WORDS_ASK=words_ask,
+        regions if t2i else longest,
+        float(smoothing),
+        float(rule.lse_scale),
+        T2I=t2i,
         RAW_NORM=raw_norm,
-        AGGREGATION=aggregation,
+        AGGREGATION=get_args(Aggregation).index(rule.aggregation),
         BLOCK_W=max(16, triton.next_power_of_2(longest)),  # tl.dot takes at least 16 rows
         BLOCK_R=max(16, triton.next_power_of_2(regions)),
         PRECISION="ieee",

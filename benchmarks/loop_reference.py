@@ -1,6 +1,6 @@
 """The similarity as the paper writes it: a loop over captions, every attended vector formed.
 
-This is the judge in the tests and the baseline in the benchmarks; nothing else calls it. It follows the
+The reference of the tests and the baseline of the benchmarks. It follows the
 released code where that differs from the paper (LeakyReLU 0.1 instead of max(x, 0) in the clipped kinds).
 
 Shape legend: I images, R regions, C captions, W words of one caption, Q queries, K context, D dimension.
@@ -9,7 +9,7 @@ Shape legend: I images, R regions, C captions, W words of one caption, Q queries
 import torch
 from torch import Tensor
 
-from scan_lightning.similarity.rule import Attention, Rule
+from scan_lightning.similarity import Attention, SumMax
 
 EPS = 1e-8
 
@@ -17,7 +17,7 @@ EPS = 1e-8
 def similarity_matrix(
     regions: Tensor,
     words: Tensor,
-    rule: Rule,
+    rule: Attention | SumMax,
     *,
     region_counts: Tensor | None = None,
     word_counts: Tensor | None = None,
@@ -68,17 +68,20 @@ def triplet_loss(scores_IC: Tensor, margin: float = 0.2, negatives: str = "harde
     return cost_caption.sum() + cost_image.sum()
 
 
-def _score(regions_IRD: Tensor, words_WD: Tensor, rule: Rule) -> Tensor:
+def _score(regions_IRD: Tensor, words_WD: Tensor, rule: Attention | SumMax) -> Tensor:
     """Similarity of several images of one size and one caption: (I,)."""
     words_IWD = words_WD.expand(len(regions_IRD), -1, -1)
     query_IQD, context_IKD = (words_IWD, regions_IRD) if rule.direction == "t2i" else (regions_IRD, words_IWD)
     if not isinstance(rule, Attention):
-        return (query_IQD @ context_IKD.mT).amax(dim=2).sum(dim=1)
+        return _pool((query_IQD @ context_IKD.mT).amax(dim=2), rule)
     raw_IKQ = context_IKD @ query_IQD.mT
     normalised_IKQ = _normalise(raw_IKQ, rule.raw_norm)
     weights_IQK = torch.softmax(rule.smoothing * normalised_IKQ.mT, dim=2)
     attended_IQD = weights_IQK @ context_IKD
-    relevance_IQ = _cosine(query_IQD, attended_IQD)
+    return _pool(_cosine(query_IQD, attended_IQD), rule)
+
+
+def _pool(relevance_IQ: Tensor, rule: Attention | SumMax) -> Tensor:
     match rule.aggregation:
         case "lse":
             return torch.log(torch.exp(rule.lse_scale * relevance_IQ).sum(dim=1)) / rule.lse_scale
