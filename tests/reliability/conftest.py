@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from runs import start
-from small import Configure, write_small
+from small import Configure, make_config, write_small
 
-from scan_lightning.config import TrainConfig
-from scan_lightning.validate import build
+from scan_lightning.config.schema import TrainConfig
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +26,15 @@ def _configure(store: Path, run_dir: Path, **sections: dict[str, Any]) -> TrainC
     values: dict[str, Any] = {
         "data": {"path": str(store), "batch_size": 28, "word_threshold": 1},
         "model": {"embed_size": 16, "word_size": 12},
-        "optimizer": {"lr": 0.01, "decay_epoch": 1},
+        "optimizer": {"lr": 0.01},
+    "scheduler": {"decay_epoch": 1},
         "trainer": {"accelerator": "cpu", "max_epochs": 2},
         "run_dir": str(run_dir),
         "resume": "auto",
     }
     for section, change in sections.items():
         values[section] = {**values.get(section, {}), **change}
-    return build(TrainConfig, values)
+    return make_config(values)
 
 
 @pytest.fixture

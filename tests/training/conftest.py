@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import Configure, write_small
+from small import Configure, make_config, write_small
 
-from scan_lightning.config import TrainConfig
-from scan_lightning.validate import build
+from scan_lightning.config.schema import TrainConfig
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +24,8 @@ def configure(small_store: Path, tmp_path: Path) -> Configure:
         values: dict[str, Any] = {
             "data": {"path": str(small_store), "batch_size": 28, "word_threshold": 1},
             "model": {"embed_size": 16, "word_size": 12},
-            "optimizer": {"lr": 0.01, "decay_epoch": 1},
+            "optimizer": {"lr": 0.01},
+            "scheduler": {"decay_epoch": 1},
             "trainer": {"accelerator": "cpu", "max_epochs": 2},
             "run_dir": str(run_dir or tmp_path / "run"),
         }
@@ -34,6 +34,6 @@ def configure(small_store: Path, tmp_path: Path) -> Configure:
                 values[section] = {**values.get(section, {}), **change}
             else:
                 values[section] = change
-        return build(TrainConfig, values)
+        return make_config(values)
 
     return make

@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 import torch
 
-from scan_lightning.config import TrainConfig
+from scan_lightning.config.schema import TrainConfig
 from scan_lightning.training.module import ScanModule
-from scan_lightning.training.run import train
+from scan_lightning.training.train import train
 
 MEASURED = ("train/pairs_per_second", "train/memory_gib")  # differ between two runs of the same thing
 

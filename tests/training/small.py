@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scan_lightning.config import TrainConfig
+from scan_lightning.config.compose import compose_config
+from scan_lightning.config.schema import EvaluateConfig, TrainConfig
 from scan_lightning.data.writer import ImageRecord, write_store
 
 WORDS = [first + last for first in "bcdfgklm" for last in ("ado", "eni", "iru", "ovo")]
@@ -52,3 +54,27 @@ def write_small(path: Path, **options: Any) -> Path:
         path, records, source="small", feature_dim=DIM, images=len(records), regions=regions, progress=False
     )
     return path
+
+
+def make_config(values: dict[str, Any]) -> TrainConfig:
+    """The configuration that `train` composes for nested values."""
+    config: TrainConfig = compose_config(TrainConfig, "config", overrides_of(values))
+    return config
+
+
+def make_evaluation(values: dict[str, Any]) -> EvaluateConfig:
+    """The configuration that `evaluate` composes for nested values."""
+    config: EvaluateConfig = compose_config(EvaluateConfig, "evaluate", overrides_of(values))
+    return config
+
+
+def overrides_of(values: dict[str, Any], prefix: str = "") -> list[str]:
+    """Nested values as the words of a command line."""
+    words = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            words += overrides_of(value, f"{prefix}{name}.")
+        else:
+            shown = f"'{value}'" if isinstance(value, str) else json.dumps(value)
+            words.append(f"{prefix}{name}={shown}")
+    return words

@@ -55,6 +55,13 @@ class TrainLoader:
         self._order.step = (0 if self._repeat else epoch) * len(self) + batch
         yield from self._batches
 
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the position is the trainer's. Lightning takes a loader without it for one that cannot resume."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Do nothing."""
+
 
 class BlockLoader(Generic[Batch]):
     """A split in the store's order, in blocks of equal size; ranks take blocks in turn.

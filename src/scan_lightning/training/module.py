@@ -251,8 +251,12 @@ class ScanModule(pl.LightningModule):
         )
         self.metrics = RetrievalMetrics.from_ranks(self.ranks)
         # Equal on every process: their maximum changes nothing, and Lightning does not warn of values not reduced.
-        several = self.trainer.world_size > 1
-        self.log_dict(flat_metrics(self.metrics, stage), sync_dist=several, reduce_fx="max")
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        figures = {
+            name: torch.tensor(value, dtype=dtype, device=self.device)
+            for name, value in flat_metrics(self.metrics, stage).items()
+        }
+        self.log_dict(figures, sync_dist=self.trainer.world_size > 1, reduce_fx="max", add_dataloader_idx=False)
 
 
 def flat_metrics(metrics: RetrievalMetrics, stage: str) -> dict[str, float]:

@@ -66,7 +66,7 @@ class SplitEmbeddings:
         image_rows, images = self._images.finish()
         caption_rows, captions = self._captions.finish()
         owner_of = torch.empty_like(caption_rows)
-        owner_of[torch.searchsorted(caption_rows, owners[:, 0])] = owners[:, 1]
+        owner_of[torch.searchsorted(caption_rows, owners[:, 0].contiguous())] = owners[:, 1]
         position = torch.searchsorted(image_rows, owner_of).clamp(max=len(image_rows) - 1)
         position[image_rows[position] != owner_of] = -1
         return images, captions, position

@@ -153,5 +153,7 @@ def _text(columns: list[str], rows: list[dict[str, str]]) -> str:
 
 
 def _shown(name: str, value: float) -> str:
-    """A number as it was logged: Lightning keeps fp32, whose shortest form is shown."""
-    return str(int(value)) if name in INTEGERS else str(np.float32(value))
+    """A number as it was logged: recalls are fp64, of the others Lightning keeps fp32."""
+    if name in INTEGERS:
+        return str(int(value))
+    return repr(float(value)) if name.startswith("val/") else str(np.float32(value))
