@@ -1,4 +1,4 @@
-"""The embeddings of all processes in one batch, with gradients that find their way back.
+"""The embeddings of all processes in one batch, with gradients.
 
 Processes hold unequal numbers of pairs of unequal lengths, some may hold none; what is sent is padded to the
 longest, since a collective of unequal shapes would hang.
@@ -60,8 +60,8 @@ def gather_pairs(own: Embedded) -> Gathered:
     """Return the pairs of all processes; each calls this, with or without pairs of its own.
 
     Args:
-        own: the process's pairs. Its embeddings require a gradient in every process or in none: the way back
-            is a collective, too.
+        own: the process's pairs. Its embeddings require a gradient in every process or in none: the backward
+            pass is a collective, too.
     """
     device = own.regions.device
     kinds = (own.region_counts, own.word_counts)
