@@ -19,8 +19,8 @@ from scan_lightning.report.page_data import BUCKETS, shares, thinned
 from scan_lightning.report.page_file import report_page
 from scan_lightning.report.paper_row import paper_row
 from scan_lightning.report.query_table import query_tables
+from scan_lightning.report.rank_model import rank_model
 from scan_lightning.report.runs import one_each, read_runs, swept_keys
-from scan_lightning.report.scoring import rank_model
 from scan_lightning.retrieval.queries import Queries
 from scan_lightning.retrieval.ranks import Ranks, Top
 
@@ -56,9 +56,10 @@ def test_a_sweep_s_folder_stands_for_its_runs(sweep) -> None:
     assert swept_keys(runs) == ["attention.direction", "attention.smoothing"]
     assert [point[1] for point in runs[0].curves.recalls][-1] == pytest.approx(runs[0].results["rsum"])
     assert len(read_runs([sweep, sweep / runs[0].name])) == 4  # none twice
-    older = replace(runs[0], settings={**runs[0].settings, "loss": {}})  # of a version with fewer keys
+    fewer = {key: value for key, value in runs[0].settings.items() if not key.startswith("loss.")}
+    older = replace(runs[0], settings=fewer)  # of a version with fewer keys
     assert swept_keys([older, *runs[1:]]) == ["attention.direction", "attention.smoothing"]
-    longer = replace(runs[0], settings={**runs[0].settings, "trainer": {"max_epochs": 60, "devices": 4}})
+    longer = replace(runs[0], settings={**runs[0].settings, "trainer.max_epochs": 60, "trainer.devices": 4})
     assert swept_keys([longer, *runs[1:]])[2:] == ["trainer.max_epochs"]
 
 

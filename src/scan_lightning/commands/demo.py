@@ -108,8 +108,8 @@ def _finish(out: Path, warmup_steps: int) -> dict[str, Any]:
     from scan_lightning.data.store import Store
     from scan_lightning.model.checkpoint import load
     from scan_lightning.report.figure_files import save_figure
-    from scan_lightning.report.figures import training_curve
     from scan_lightning.report.gallery import attention_gallery, retrieval_gallery
+    from scan_lightning.report.training_curve import training_curve
     from scan_lightning.retrieval.chance import chance_recall
     from scan_lightning.retrieval.grounding import grounding
     from scan_lightning.retrieval.queries import read_queries

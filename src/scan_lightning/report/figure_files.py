@@ -8,29 +8,31 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from scan_lightning.data.atomic import atomic_file, writing
+
 
 def save_figure(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("pdf", "png")) -> list[Path]:
-    """Writes a figure as `STEM.pdf` (vectors) and `STEM.png` (200 dots an inch), each whole or not at all.
+    """Write a figure as `STEM.pdf` (vectors) and `STEM.png` (200 dots an inch), each complete or not at all.
 
     Args:
-        figure: What is written.
-        stem: Folder and name without a suffix.
-        kinds: The suffixes.
+        figure: what is written.
+        stem: folder and name without a suffix.
+        kinds: the suffixes.
 
     Returns:
         The files.
+
+    Raises:
+        ScanError: a file cannot be written.
     """
-    paths = []
-    for kind in kinds:
-        path = stem.with_name(f"{stem.name}.{kind}")
-        unfinished = path.with_name(f".{path.name}.partial")
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+    for kind, path in zip(kinds, paths, strict=True):
         # No date inside: the same figure is the same file.
         metadata = {"CreationDate": None} if kind == "pdf" else {}
-        try:
-            with matplotlib.rc_context({"pdf.fonttype": 42}):
-                figure.savefig(unfinished, format=kind, dpi=200, metadata=metadata)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        paths.append(path)
+        with (
+            atomic_file(path, overwrite=True) as partial,
+            writing(path),
+            matplotlib.rc_context({"pdf.fonttype": 42}),  # text stays text
+        ):
+            figure.savefig(partial, format=kind, dpi=200, metadata=metadata)
     return paths

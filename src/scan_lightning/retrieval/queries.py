@@ -44,6 +44,13 @@ class Queries:
         """The texts of the captions that are queries, in the order of `ranks.t2i`."""
         return [self.captions[caption] for caption in self.ranks.t2i_captions]
 
+    @property
+    def kept(self) -> Top:
+        """The best items of each query; ValueError when they were not kept."""
+        if self.ranks.top is None:
+            raise ValueError("the best items of each query were not kept: rank with top_k >= 1")
+        return self.ranks.top
+
 
 def pack_queries(queries: Queries) -> bytes:
     """Return the content of ranks.npz: arrays only, nothing that would have to be unpickled."""

@@ -15,7 +15,7 @@ from PIL.Image import Image
 
 from scan_lightning.data.datamodule import PairData
 from scan_lightning.model.trained import TrainedModel
-from scan_lightning.report.hardest import COLUMNS, as_rows, hardest_queries
+from scan_lightning.report.hardest import COLUMNS, hardest_queries
 from scan_lightning.training.module import ScanModule
 from scan_lightning.training.outcome import store_queries
 from scan_lightning.training.panel_pictures import attention_picture
@@ -50,7 +50,7 @@ class Panels(pl.Callback):
         hardest = hardest_queries(store_queries(self._data.store, "val", pl_module.ranks), QUERIES)
         pictures = self._pictures(pl_module)
         for logger in trainer.loggers:
-            show(logger, pictures, as_rows(hardest), step=trainer.global_step, epoch=trainer.current_epoch)
+            show(logger, pictures, hardest, step=trainer.global_step, epoch=trainer.current_epoch)
 
     def _due(self, trainer: pl.Trainer) -> bool:
         assert trainer.max_epochs is not None
