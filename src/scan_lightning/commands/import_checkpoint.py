@@ -12,19 +12,19 @@ HELP = "turn a checkpoint of the released SCAN code into one of this program"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("checkpoint", type=Path, help="the released file, such as model_best.pth.tar")
-    parser.add_argument(
-        "--vocab", type=Path, required=True, metavar="FILE", help="its vocabulary, f30k_precomp_vocab.json"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="the released file, such as model_best.pth.tar")
+    add("--vocab", type=Path, required=True, metavar="FILE", help="its vocabulary, f30k_precomp_vocab.json")
+    add("--out", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, convert, write, and say what it is."""
+    """Read, convert, write, and print what it is."""
     import torch
 
+    from scan_lightning.data.treebank import NAME
     from scan_lightning.model.checkpoint import load
-    from scan_lightning.model.released import read_released
+    from scan_lightning.model.released import read_released, read_vocabulary
     from scan_lightning.places import require_file
     from scan_lightning.training.files import write_whole
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     write_whole(args.out, lambda file: torch.save(released.checkpoint(), file))
     model = load(args.out)
     print(f"{args.out}: {model.rule}")
-    print(f"features {model.feature_dim} wide, {len(model.vocabulary):,} words, {model.tokenizer_name}")
+    print(f"features {model.feature_dim} wide, {len(read_vocabulary(args.vocab)):,} words, {NAME}")
     print("Captions of one sentence are split exactly as by the released code; in others, a full stop that")
     print("touches the last word of an inner sentence stays with it.")
     print(f"next: scan-lightning evaluate checkpoint={args.out} data.path=STORE.h5 split=test")

@@ -1,4 +1,4 @@
-"""Beyond recall on MS-COCO's 5,000 test images: ECCV Caption and Crisscrossed Captions.
+"""ECCV Caption and Crisscrossed Captions on MS-COCO's 5,000 test images.
 
 A caption of COCO fits more images than its own, which recall counts as wrong. Two sets of human judgements
 name more right pairs: ECCV Caption (Chun et al., ECCV 2022; mAP@R and R-Precision, for the queries it judged)
@@ -44,33 +44,27 @@ def coco_metrics(queries: Queries) -> dict[str, dict[str, float]] | None:
     None where they do not apply: other images, folds, too few items kept for each query, or the package is
     not installed.
     """
-    ranks = queries.ranks
-    if (
-        ranks.top is None
-        or ranks.folds != 1
-        or ranks.top.t2i.shape[1] < DEPTH
-        or not is_coco_test(queries.image_ids)
-    ):
+    ranks, top = queries.ranks, queries.ranks.top
+    if top is None or ranks.folds != 1 or top.t2i.shape[1] < DEPTH or not is_coco_test(queries.image_ids):
         return None
     images = np.array(_numbers(queries.image_ids))
     captions = _caption_ids(images, ranks.t2i_images)
     if captions is None:
         return None
     found = {
-        "i2t": dict(zip(images[ranks.i2t_images].tolist(), captions[ranks.top.i2t].tolist(), strict=True)),
-        "t2i": dict(zip(captions.tolist(), images[ranks.top.t2i].tolist(), strict=True)),
+        "i2t": dict(zip(images[ranks.i2t_images].tolist(), captions[top.i2t].tolist(), strict=True)),
+        "t2i": dict(zip(captions.tolist(), images[top.t2i].tolist(), strict=True)),
     }
+    package = _annotations()
     eccv, cxc = (
-        {side: _sets(gold[side]) for side in found}
-        for gold in (_annotations().eccv_gts, _annotations().cxc_gts)
+        {side: {query: set(items) for query, items in gold[side].items()} for side in found}
+        for gold in (package.eccv_gts, package.cxc_gts)
     )
-    metrics = {
+    return {
         "eccv_map_at_r": {side: map_at_r(found[side], eccv[side]) for side in found},
         "eccv_rprecision": {side: r_precision(found[side], eccv[side]) for side in found},
+        **{f"cxc_r{k}": {side: recall_at(k, found[side], cxc[side]) for side in found} for k in KS},
     }
-    for k in KS:
-        metrics[f"cxc_r{k}"] = {side: recall_at(k, found[side], cxc[side]) for side in found}
-    return metrics
 
 
 def map_at_r(found: dict[int, list[int]], right: Right) -> float:
@@ -93,14 +87,10 @@ def map_at_r(found: dict[int, list[int]], right: Right) -> float:
 
 def r_precision(found: dict[int, list[int]], right: Right) -> float:
     """Share of the first R items that are right, percent, averaged over queries; arguments of `map_at_r`."""
-    return 100 * float(
-        np.mean(
-            [
-                len(items.intersection(found[query][: len(items)])) / len(items)
-                for query, items in right.items()
-            ]
-        )
-    )
+    shares = [
+        len(items.intersection(found[query][: len(items)])) / len(items) for query, items in right.items()
+    ]
+    return 100 * float(np.mean(shares))
 
 
 def recall_at(k: int, found: dict[int, list[int]], right: Right) -> float:
@@ -135,7 +125,3 @@ def _caption_ids(images: Indices, caption_image: Indices) -> Indices | None:
     for image, positions in enumerate(np.split(np.argsort(caption_image, kind="stable"), len(images))):
         ids[positions] = listed[int(images[image])]
     return ids
-
-
-def _sets(gold: dict[int, list[int]]) -> Right:
-    return {query: set(items) for query, items in gold.items()}

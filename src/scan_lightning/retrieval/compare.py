@@ -101,18 +101,9 @@ def _aligned(a: Queries, b: Queries) -> Queries:
     if a.ranks.folds > 1 and not np.array_equal(new, np.arange(len(new))):
         raise ScanError("the runs' images are in another order, so their folds differ; use the same store")
     position = {key: index for index, key in enumerate(keys_b)}
-    captions = np.array([position[key] for key in keys_a])
     images = np.argsort(new[b.ranks.i2t_images])
-    ranks = replace(
-        b.ranks,
-        i2t=b.ranks.i2t[images],
-        i2t_images=np.sort(new[b.ranks.i2t_images]),
-        t2i=b.ranks.t2i[captions],
-        t2i_images=a.ranks.t2i_images,
-        t2i_captions=a.ranks.t2i_captions,
-        top=None,
-    )
-    return replace(b, ranks=ranks, image_ids=a.image_ids, captions=a.captions)
+    i2t, t2i = b.ranks.i2t[images], b.ranks.t2i[[position[key] for key in keys_a]]
+    return replace(a, ranks=replace(a.ranks, i2t=i2t, t2i=t2i, top=None))
 
 
 def _caption_keys(queries: Queries) -> list[tuple[str, str, int]]:
@@ -127,14 +118,12 @@ def _caption_keys(queries: Queries) -> list[tuple[str, str, int]]:
 
 
 def _changes(a: Queries, b: Queries) -> list[Change]:
-    first: dict[int, str] = {}
-    for image, text in zip(a.ranks.t2i_images.tolist(), a.query_captions, strict=True):
-        first.setdefault(image, text)
-    i2t = zip(a.ranks.i2t_images.tolist(), a.ranks.i2t.tolist(), b.ranks.i2t.tolist(), strict=True)
-    t2i = zip(
-        a.ranks.t2i_images.tolist(), a.query_captions, a.ranks.t2i.tolist(), b.ranks.t2i.tolist(), strict=True
-    )
-    return [
-        *(Change("i2t", a.image_ids[image], first[image], one + 1, two + 1) for image, one, two in i2t),
-        *(Change("t2i", a.image_ids[image], text, one + 1, two + 1) for image, text, one, two in t2i),
-    ]
+    changes = []
+    pairs = zip(a.ranks.i2t_images.tolist(), a.ranks.i2t.tolist(), b.ranks.i2t.tolist(), strict=True)
+    for image, one, two in pairs:
+        first = a.captions[a.ranks.captions_of(image)[0]]
+        changes.append(Change("i2t", a.image_ids[image], first, one + 1, two + 1))
+    images = a.ranks.t2i_images.tolist()
+    ranks = zip(images, a.query_captions, a.ranks.t2i.tolist(), b.ranks.t2i.tolist(), strict=True)
+    changes += [Change("t2i", a.image_ids[image], text, one + 1, two + 1) for image, text, one, two in ranks]
+    return changes

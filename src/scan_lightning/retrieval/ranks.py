@@ -134,7 +134,7 @@ def gold_index(
 
 
 def rank_matrix(similarity: torch.Tensor, caption_image: torch.Tensor) -> Ranks:
-    """Rank all queries of a similarity matrix that is there as a whole.
+    """Rank all queries of a complete similarity matrix.
 
     Args:
         similarity: (N, C), any float dtype.
