@@ -69,12 +69,7 @@ def counts_line(comparison: Comparison, direction: str) -> str:
 def write_comparison(folder: Path, a: str, b: str, comparison: Comparison, count: int) -> list[Path]:
     """Write compare.json and compare.csv (figures), queries.csv (every query), compare.png; return them.
 
-    Args:
-        folder: created when it does not exist.
-        a: name of the first run.
-        b: name of the second run.
-        comparison: of the two.
-        count: how many queries the picture and the JSON show.
+    The picture and the JSON show at most `count` queries.
 
     Raises:
         ScanError: a file cannot be written.

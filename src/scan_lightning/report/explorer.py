@@ -23,14 +23,9 @@ RIGHT = 5  # sentences of its own
 def explorer_data(
     model: TrainedModel, store: Store, queries: Queries, images: Sequence[int], images_dir: Path | None
 ) -> dict[str, Any]:
-    """Return what the explorer shows, as plain values for JSON: `direction` and `pictures`.
+    """Return what the explorer shows of some of the queries' images, as plain values for JSON.
 
-    Args:
-        model: of the store's feature width.
-        store: of the queries' images.
-        queries: ranked, with the best captions of each image kept.
-        images: which of the queries' images, by number.
-        images_dir: folder of the pictures; those it lacks, or all without it, are drawn as empty canvases.
+    Images whose picture is not in the folder, or all without a folder, are drawn as empty canvases.
 
     Raises:
         ScanError: a picture is damaged or does not fit.

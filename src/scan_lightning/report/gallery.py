@@ -31,14 +31,6 @@ def attention_gallery(
     """Draw the attention for captions spread over a split, as `folder/attention_N.png`.
 
     Captions are chosen by their place and length alone, never by how well the model does.
-
-    Args:
-        model: of the store's feature width.
-        store: with boxes.
-        split: which one.
-        images_dir: the pictures.
-        folder: where the files go.
-        count: how many.
     """
     rows = store.caption_rows(split)
     fitting = [
@@ -57,11 +49,6 @@ def retrieval_gallery(queries: Queries, images_dir: Path, folder: Path) -> list[
     """Draw three caption queries, as `folder/retrieval_N.png`: right at once, among the first, and missed.
 
     Where a model leaves one of the three out, another query takes its place.
-
-    Args:
-        queries: ranked, with the best items kept.
-        images_dir: the pictures.
-        folder: where the files go.
     """
     ranks, top = queries.ranks, queries.kept
     chosen: list[int] = []
@@ -86,31 +73,15 @@ def retrieval_gallery(queries: Queries, images_dir: Path, folder: Path) -> list[
 
 @dataclass(frozen=True)
 class Found:
-    """A retrieved picture.
+    """A retrieved picture."""
 
-    Attributes:
-        picture: what was retrieved.
-        score: similarity to the sentence.
-        right: whether it is the sentence's own.
-    """
-
-    picture: Image.Image
-    score: float
-    right: bool
+    picture: Image.Image  # what was retrieved
+    score: float  # similarity to the sentence
+    right: bool  # whether it is the sentence's own
 
 
 def retrieval_sheet(sentence: str, found: Sequence[Found], *, rank: int, total: int) -> Figure:
-    """Draw a sentence and the pictures retrieved for it, best first.
-
-    Args:
-        sentence: the query.
-        found: at least one picture.
-        rank: of the right picture, from 1; written, as it may not be among those shown.
-        total: how many pictures were searched.
-
-    Returns:
-        A figure for `save_figure`.
-    """
+    """Draw a sentence and the pictures retrieved for it, best first; `rank` is the right picture's, from 1."""
     side = (WIDTH - 2 * _MARGIN - _GAP * (len(found) - 1)) / len(found)
     tallest = min(max(item.picture.height / item.picture.width for item in found), 1.4) * side
     lines = wrap(f"“{sentence}”", inches=WIDTH - 2 * _MARGIN, points=11)

@@ -11,38 +11,21 @@ from scan_lightning.retrieval.ranks import Indices
 
 
 class HardQuery(NamedTuple):
-    """A query and its answers.
+    """A query and its answers."""
 
-    Attributes:
-        direction: `i2t`, the query is an image, or `t2i`, the query is a caption.
-        query: the image's id or the caption.
-        rank: 1-based, of the best right answer.
-        right: the right answer; the captions of an image are joined by ` | `.
-        first: what the model ranked first.
-        score: similarity of the query and `first`.
-    """
-
-    direction: str
-    query: str
-    rank: int
-    right: str
-    first: str
-    score: float
+    direction: str  # `i2t`, the query is an image, or `t2i`, the query is a caption
+    query: str  # the image's id or the caption
+    rank: int  # 1-based, of the best right answer
+    right: str  # the right answer; the captions of an image are joined by ` | `
+    first: str  # what the model ranked first
+    score: float  # similarity of the query and `first`
 
 
 COLUMNS = HardQuery._fields
 
 
 def hardest_queries(queries: Queries, count: int) -> list[HardQuery]:
-    """Return the worst ranked queries of each direction, the worst first.
-
-    Args:
-        queries: a ranked split whose `ranks.top` was kept.
-        count: how many of each direction at most.
-
-    Raises:
-        ValueError: `ranks.top` was not kept.
-    """
+    """Return the worst ranked queries of each direction, the worst first."""
     ranks, top, names, captions = queries.ranks, queries.kept, queries.image_ids, queries.captions
     rows = []
     for query in worst(ranks.i2t, count):

@@ -19,14 +19,7 @@ _LEAST = 3.75  # what the scales below the panels take
 
 
 class Layout:
-    """A grid of panels of one size below a title, with room for colour scales under it.
-
-    Args:
-        panels: how many.
-        size: width and height of the picture in each, in pixels.
-        title: above them, wrapped.
-        note: in smaller type below the title, wrapped.
-    """
+    """A grid of panels, each a picture of one size in pixels, below a title and a note; colour scales under it."""
 
     margin, gap, header, footer, scales = 0.12, 0.12, 0.2, 0.22, 0.44
 

@@ -38,25 +38,15 @@ _LONGEST = 512  # pixels of a picture inside the figure
 
 @dataclass(frozen=True)
 class Explained:
-    """The attention between one image and one sentence.
+    """The attention between one image and one sentence."""
 
-    Attributes:
-        direction: `t2i`, words attend to regions, or `i2t`, regions attend to words.
-        words: n words, without the start and end tokens.
-        weights: (n, k) attention weight between each word and each region.
-        relevance: R, the cosine of a query with its attended context: (n,) for `t2i`, (k,) for `i2t`.
-        boxes: (k, 4) x1, y1, x2, y2 in pixels of the image.
-        size: width and height of the image in pixels.
-        score: the similarity of image and sentence.
-    """
-
-    direction: str
-    words: Sequence[str]
-    weights: Array
-    relevance: Array
-    boxes: Array
-    size: tuple[int, int]
-    score: float
+    direction: str  # `t2i`, words attend to regions, or `i2t`, regions attend to words
+    words: Sequence[str]  # n words, without the start and end tokens
+    weights: Array  # (n, k) attention weight between each word and each region
+    relevance: Array  # R, the cosine of a query with its attended context: (n,) for `t2i`, (k,) for `i2t`
+    boxes: Array  # (k, 4) x1, y1, x2, y2 in pixels of the image
+    size: tuple[int, int]  # width and height of the image in pixels
+    score: float  # the similarity of image and sentence
 
 
 def attention_figure(

@@ -19,15 +19,7 @@ BUCKETS = ("1", "2–5", "6–10", "11–20", "21–50", "51–100", "> 100")
 def run_data(
     run: Run, queries: Queries | None, *, keys: Sequence[str], curves: bool, compared: bool
 ) -> dict[str, Any]:
-    """Return the values of one run.
-
-    Args:
-        run: which one.
-        queries: the run's ranks, its own or those computed for the report.
-        keys: the settings in which the report's runs differ.
-        curves: whether its training curves are drawn.
-        compared: whether it is among the runs of the sweep.
-    """
+    """Return the values of one run; `keys` are the settings in which the compared runs differ."""
     data: dict[str, Any] = {"name": run.name}
     if curves and run.curves is not None:
         data["losses"] = thinned(run.curves.losses)

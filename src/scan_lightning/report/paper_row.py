@@ -10,15 +10,10 @@ from scan_lightning.reproduce.published import COCO, FLICKR30K, Recalls
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A published row.
+    """A published row."""
 
-    Attributes:
-        name: data set, protocol and model.
-        recalls: in percent.
-    """
-
-    name: str
-    recalls: Recalls
+    name: str  # data set, protocol and model
+    recalls: Recalls  # in percent
 
 
 def paper_row(run: Run) -> PaperRow | None:

@@ -31,13 +31,7 @@ def find_picture(images_dir: Path, image_id: str) -> Path | None:
 
 
 def open_picture(store: Store, image: int, images_dir: Path | None) -> Image.Image | None:
-    """Return the picture of an image, None without a folder or a file in it.
-
-    Args:
-        store: of the image.
-        image: its row.
-        images_dir: folder of the pictures. A file may be a smaller or larger copy of the image that the boxes
-            were found in.
+    """Return the picture of an image of the store, in any resolution; None without a folder or a file in it.
 
     Raises:
         ScanError: the file is no picture, or its proportions are not those of the store.

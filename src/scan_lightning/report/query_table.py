@@ -22,12 +22,7 @@ Show = Callable[[int], str]  # an image of the split as HTML
 
 
 def query_tables(queries: Queries, show: Show) -> str:
-    """Return the worst and the best queries of both directions as HTML.
-
-    Args:
-        queries: ranked, with the best items kept.
-        show: returns the HTML of an image, by its number in the split.
-    """
+    """Return the worst and the best queries of both directions as HTML."""
     ranks = queries.ranks
     tables = (
         ("Worst, text to image", _t2i_rows(queries, worst(ranks.t2i, COUNT), show)),

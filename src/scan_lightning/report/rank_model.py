@@ -19,13 +19,7 @@ BLOCK = 256  # items encoded at a time
 
 @torch.no_grad()
 def rank_model(model: TrainedModel, store: Store, split: str) -> Queries:
-    """Rank every query of a split, and keep the ten best items of each.
-
-    Args:
-        model: of the store's feature width.
-        store: with the split.
-        split: which one.
-    """
+    """Rank every query of a split, and keep the ten best items of each."""
     images, captions = store.image_rows(split), store.caption_rows(split)
     texts = store.caption_text(captions)
 

@@ -23,31 +23,19 @@ SPLITS = {"train", "val", "test"}
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder.
+    """A run's folder."""
 
-    Attributes:
-        name: the end of its path that no other run shares.
-        folder: of the run.
-        record: run.json.
-        settings: the model's training configuration under dotted keys; empty when it is not at hand.
-        results: results.json; None when the run has none yet.
-        queries: every query's rank; None when the run did not keep them.
-        home: the folder of the training its model comes from; None for ensembles.
-        curves: of that training.
-        checkpoint: the model; None when there is none, or several.
-        store: the data, None when it is not at hand.
-    """
-
-    name: str
-    folder: Path
-    record: dict[str, Any]
+    name: str  # the end of its path that no other run shares
+    folder: Path  # of the run
+    record: dict[str, Any]  # run.json
+    # the model's training configuration under dotted keys; empty when it is not at hand
     settings: dict[str, Any]
-    results: dict[str, Any] | None
-    queries: Queries | None
-    home: Path | None
-    curves: Curves | None
-    checkpoint: Path | None
-    store: Path | None
+    results: dict[str, Any] | None  # results.json; None when the run has none yet
+    queries: Queries | None  # every query's rank; None when the run did not keep them
+    home: Path | None  # the folder of the training its model comes from; None for ensembles
+    curves: Curves | None  # of that training
+    checkpoint: Path | None  # the model; None when there is none, or several
+    store: Path | None  # the data, None when it is not at hand
 
     @property
     def rsum(self) -> float:
@@ -57,9 +45,6 @@ class Run:
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
     """Read runs; a folder with runs in its subfolders, as a sweep's, stands for all of them.
-
-    Args:
-        paths: folders of `train`, `evaluate` and `ensemble`.
 
     Raises:
         ScanError: a folder is missing, is no run and holds none, or a file in it is damaged.
@@ -78,12 +63,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 
 
 def one_each(runs: Sequence[Run], *, evaluated: bool) -> list[Run]:
-    """Return one run for each training, where an evaluation of it was given too.
-
-    Args:
-        runs: of any kind.
-        evaluated: take the evaluation rather than the training.
-    """
+    """Return one run for each training: the training itself or, where it was given, an evaluation of it."""
     chosen: dict[Path, Run] = {}
     for run in runs:
         before = chosen.get(run.home or run.folder)

@@ -23,16 +23,7 @@ def text_table(
     left: int = 1,
     bold: Iterable[int] = (),
 ) -> Table:
-    """Return a table to print with rich.
-
-    Args:
-        headings: of the columns.
-        rows: cells of each row.
-        title: above it.
-        caption: below it.
-        left: how many columns are aligned to the left; the others hold numbers.
-        bold: numbers of the rows in bold type.
-    """
+    """Return a table to print with rich: the first `left` columns hold text, the others numbers."""
     table = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
     for number, heading in enumerate(headings):
         justify = "left" if number < left else "right"
@@ -44,11 +35,7 @@ def text_table(
 
 
 def recall_table(results: Mapping[str, Any]) -> Table:
-    """Lay out the content of a results.json, a row for each direction.
-
-    Args:
-        results: with `split`, `images`, `captions`, `i2t`, `t2i`, `rsum`; recalls in percent, ranks 1-based.
-    """
+    """Lay out the content of a results.json, a row for each direction."""
     return text_table(
         ["query", *(heading for _, heading in COLUMNS)],
         [[name, *(f"{results[key][column]:.1f}" for column, _ in COLUMNS)] for key, name in DIRECTIONS],
@@ -58,13 +45,7 @@ def recall_table(results: Mapping[str, Any]) -> Table:
 
 
 def html_table(head: str, rows: Iterable[str], kind: str) -> str:
-    """Return a table that scrolls sideways.
-
-    Args:
-        head: HTML of the heading's rows.
-        rows: HTML of each row, `<tr>` included.
-        kind: its class in the style sheet.
-    """
+    """Return a table that scrolls sideways, of heading and rows as HTML; `kind` is its class."""
     table = f'<table class="{kind}"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
     return f'<div class="scroll">{table}</div>'
 

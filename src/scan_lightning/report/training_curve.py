@@ -23,15 +23,10 @@ Points = list[tuple[int, float]]  # step, value
 
 @dataclass(frozen=True)
 class Curves:
-    """The series of a metrics.csv that are drawn.
+    """The series of a metrics.csv that are drawn."""
 
-    Attributes:
-        losses: a point every optimizer step: the loss, summed over the batch.
-        recalls: a point every validation: the recall sum.
-    """
-
-    losses: Points
-    recalls: Points
+    losses: Points  # a point every optimizer step: the loss, summed over the batch
+    recalls: Points  # a point every validation: the recall sum
 
 
 def read_curves(metrics: Path) -> Curves:
@@ -60,19 +55,7 @@ def read_curves(metrics: Path) -> Curves:
 
 
 def training_curve(metrics: Path, *, warmup_steps: int = 0) -> Figure:
-    """Draw the series of a metrics.csv, one above the other.
-
-    Args:
-        metrics: the file a training run writes.
-        warmup_steps: how many first steps took all negatives; where they end is marked.
-
-    Returns:
-        A figure of the loss (logarithmic: the sum over all negatives is far above the rest) and of the
-        recall sum on validation.
-
-    Raises:
-        ScanError: as `read_curves`.
-    """
+    """Draw the loss and the validation recall of a metrics.csv; the end of `warmup_steps` is marked."""
     curves = read_curves(metrics)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)

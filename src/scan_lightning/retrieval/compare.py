@@ -14,21 +14,13 @@ from scan_lightning.retrieval.statistics import Floats, figures, interval, resam
 
 @dataclass(frozen=True)
 class Change:
-    """One query's rank in both runs, 1-based.
+    """One query's rank in both runs, 1-based."""
 
-    Attributes:
-        direction: `i2t` (the query is the image) or `t2i` (the query is the caption).
-        image: the image's id.
-        caption: the query caption, or the first caption of the query image.
-        rank_a: in the first run.
-        rank_b: in the second.
-    """
-
-    direction: str
-    image: str
-    caption: str
-    rank_a: int
-    rank_b: int
+    direction: str  # `i2t` (the query is the image) or `t2i` (the query is the caption)
+    image: str  # the image's id
+    caption: str  # the query caption, or the first caption of the query image
+    rank_a: int  # in the first run
+    rank_b: int  # in the second
 
     @property
     def octaves(self) -> float:
@@ -38,21 +30,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second run against the first; figures in the order of `statistics.FIGURES`, percent.
+    """The second run against the first; figures in the order of `statistics.FIGURES`, percent."""
 
-    Attributes:
-        figures_a: (F,) of the first run.
-        figures_b: (F,) of the second.
-        low: (F,) lower end of the 95 % interval of the paired difference b - a.
-        high: (F,) upper end.
-        changes: every query, those whose rank changed by the largest factor first.
-    """
-
-    figures_a: Floats
-    figures_b: Floats
-    low: Floats
-    high: Floats
-    changes: list[Change]
+    figures_a: Floats  # (F,) of the first run
+    figures_b: Floats  # (F,) of the second
+    low: Floats  # (F,) lower end of the 95 % interval of the paired difference b - a
+    high: Floats  # (F,) upper end
+    changes: list[Change]  # every query, those whose rank changed by the largest factor first
 
     @property
     def difference(self) -> Floats:

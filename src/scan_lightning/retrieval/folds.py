@@ -20,12 +20,7 @@ class Fold:
 
 
 def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list[Fold]:
-    """Cut a split.
-
-    Args:
-        image_count: N, its images.
-        caption_image: (C,) integers, the image of each caption, sorted; captions of -1 are in no fold.
-        folds: how many.
+    """Cut a split by the image of each caption, ascending; captions of -1 are in no fold.
 
     Raises:
         ScanError: folds do not divide the images, or a fold has no caption.

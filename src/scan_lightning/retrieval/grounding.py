@@ -16,17 +16,11 @@ from scan_lightning.similarity import SumMax
 
 @dataclass(frozen=True)
 class Grounding:
-    """How often attention points at the right object.
+    """How often attention points at the right object."""
 
-    Attributes:
-        accuracy: percent of linked words whose most attended region shows a right object.
-        chance: percent that a region drawn at random would reach, the mean share of right regions.
-        words: number of linked words.
-    """
-
-    accuracy: float
-    chance: float
-    words: int
+    accuracy: float  # percent of linked words whose most attended region shows a right object
+    chance: float  # percent that a region drawn at random would reach, the mean share of right regions
+    words: int  # number of linked words
 
 
 def grounding(model: TrainedModel, store: Store, split: str) -> Grounding | None:

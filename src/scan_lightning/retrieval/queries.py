@@ -26,19 +26,12 @@ TOP = ("i2t", "i2t_scores", "t2i", "t2i_scores")
 
 @dataclass(frozen=True)
 class Queries:
-    """A split's queries and how a run ranked them.
+    """A split's queries and how a run ranked them."""
 
-    Attributes:
-        split: its name.
-        ranks: rank of each query; images and captions are numbered as below.
-        image_ids: (N,) the store's ids.
-        captions: (C,) texts, of captions that are no queries too.
-    """
-
-    split: str
-    ranks: Ranks
-    image_ids: list[str]
-    captions: list[str]
+    split: str  # its name
+    ranks: Ranks  # rank of each query; images and captions are numbered as below
+    image_ids: list[str]  # (N,) the store's ids
+    captions: list[str]  # (C,) texts, of captions that are no queries too
 
     @property
     def query_captions(self) -> list[str]:

@@ -71,11 +71,6 @@ def interval(samples: Floats, level: float = LEVEL) -> Floats:
 def intervals(ranks: Ranks, *, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, Any]:
     """Return the 95 % intervals of a split's recalls, for results.json.
 
-    Args:
-        ranks: of the split.
-        resamples: B.
-        seed: of the draws.
-
     Returns:
         `level`, `resamples`, and [low, high] in percent under `i2t` and `t2i` (r1, r5, r10) and `rsum`.
     """

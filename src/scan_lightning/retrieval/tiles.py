@@ -43,16 +43,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Share:
-    """Which tiles this process takes when several work together.
+    """Which tiles this process takes when several work together."""
 
-    Attributes:
-        rank: this process, 0 to world_size - 1.
-        world_size: how many processes there are.
-        all_reduce: returns the sum over all processes of a tensor of the same shape on each of them.
-    """
-
-    rank: int = 0
-    world_size: int = 1
+    rank: int = 0  # this process, 0 to world_size - 1
+    world_size: int = 1  # how many processes there are
+    # returns the sum over all processes of a tensor of the same shape on each of them
     all_reduce: Callable[[torch.Tensor], torch.Tensor] = field(default=lambda tensor: tensor)
 
     def of(self, tiles: Sequence[Tile]) -> list[Tile]:
@@ -66,13 +61,7 @@ class Share:
 def plan_tiles(
     image_spans: Sequence[Span], caption_spans: Sequence[Span], caption_image: torch.Tensor
 ) -> list[Tile]:
-    """Return the tiles of all pairs of an image span and a caption span, row by row.
-
-    Args:
-        image_spans: borders along the images.
-        caption_spans: borders along the captions.
-        caption_image: (C,) int64 ascending, -1 for captions without an image.
-    """
+    """Return the tiles of all pairs of an image span and a caption span, row by row."""
     first = [int(caption_image[start]) for start, _ in caption_spans]
     last = [int(caption_image[stop - 1]) for _, stop in caption_spans]
     return [
