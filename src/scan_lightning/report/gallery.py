@@ -81,7 +81,7 @@ class Found:
 
 
 def retrieval_sheet(sentence: str, found: Sequence[Found], *, rank: int, total: int) -> Figure:
-    """Draw a sentence and the pictures retrieved for it, best first; `rank` is the right picture's, from 1."""
+    """Draw a sentence and its retrieved pictures, best first; `rank` is the right picture's, from 1."""
     side = (WIDTH - 2 * _MARGIN - _GAP * (len(found) - 1)) / len(found)
     tallest = min(max(item.picture.height / item.picture.width for item in found), 1.4) * side
     lines = wrap(f"“{sentence}”", inches=WIDTH - 2 * _MARGIN, points=11)

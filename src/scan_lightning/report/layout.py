@@ -19,7 +19,7 @@ _LEAST = 3.75  # what the scales below the panels take
 
 
 class Layout:
-    """A grid of panels, each a picture of one size in pixels, below a title and a note; colour scales under it."""
+    """A grid of panels of one size (pixels), with a title and a note above and colour scales below."""
 
     margin, gap, header, footer, scales = 0.12, 0.12, 0.2, 0.22, 0.44
 

@@ -1,40 +1,37 @@
-"""Best and worst queries of a run as HTML tables, with the pictures that are at hand."""
+"""Best and worst queries of a run, for the tables of the report page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from html import escape
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scan_lightning.report.hardest import worst
-from scan_lightning.report.tables import html_table
 from scan_lightning.retrieval.queries import Queries
 from scan_lightning.retrieval.ranks import Indices
 
 COUNT = 6  # of each kind
-HEAD = (
-    '<tr><th scope="col" class="text">query</th><th scope="col" class="text">right answer</th>'
-    '<th scope="col" class="text">ranked first</th><th scope="col">rank</th></tr>'
-)
-
-Show = Callable[[int], str]  # an image of the split as HTML
 
 
-def query_tables(queries: Queries, show: Show) -> str:
-    """Return the worst and the best queries of both directions as HTML."""
+class QueryRow(NamedTuple):
+    """A query with its answers; captions are texts, images what `show` of `query_tables` returns."""
+
+    query: Any
+    right: list[Any]  # best first
+    first: Any  # what the model ranked first
+    rank: int  # 1-based
+
+
+def query_tables(queries: Queries, show: Callable[[int], Any]) -> list[tuple[str, list[QueryRow]]]:
+    """Return the worst and the best queries of both directions, each table with its title."""
     ranks = queries.ranks
-    tables = (
+    return [
         ("Worst, text to image", _t2i_rows(queries, worst(ranks.t2i, COUNT), show)),
         ("Worst, image to text", _i2t_rows(queries, worst(ranks.i2t, COUNT), show)),
         ("Best, text to image", _t2i_rows(queries, _best(ranks.t2i, _t2i_margin(queries)), show)),
         ("Best, image to text", _i2t_rows(queries, _best(ranks.i2t, _i2t_margin(queries)), show)),
-    )
-    cards = (
-        f'<div class="card"><h3>{title}</h3>{html_table(HEAD, rows, "queries")}</div>'
-        for title, rows in tables
-    )
-    return f'<div class="grid">{"".join(cards)}</div>'
+    ]
 
 
 def _best(ranks: Indices, margin: np.ndarray) -> list[int]:
@@ -60,26 +57,22 @@ def _i2t_margin(queries: Queries) -> np.ndarray:
     return np.array(margins)
 
 
-def _t2i_rows(queries: Queries, chosen: Iterable[int], show: Show) -> Iterable[str]:
-    ranks, top = queries.ranks, queries.kept
+def _t2i_rows(queries: Queries, chosen: Iterable[int], show: Callable[[int], Any]) -> list[QueryRow]:
+    ranks, top, texts = queries.ranks, queries.kept, queries.query_captions
+    rows = []
     for query in chosen:
-        caption = escape(queries.query_captions[query])
         right, first = show(int(ranks.t2i_images[query])), show(int(top.t2i[query, 0]))
-        yield _row(caption, right, first, int(ranks.t2i[query]))
+        rows.append(QueryRow(texts[query], [right], first, int(ranks.t2i[query]) + 1))
+    return rows
 
 
-def _i2t_rows(queries: Queries, chosen: Iterable[int], show: Show) -> Iterable[str]:
-    ranks, top = queries.ranks, queries.kept
+def _i2t_rows(queries: Queries, chosen: Iterable[int], show: Callable[[int], Any]) -> list[QueryRow]:
+    ranks, top, texts = queries.ranks, queries.kept, queries.captions
+    rows = []
     for query in chosen:
         image, best = int(ranks.i2t_images[query]), top.i2t[query].tolist()
         captions = ranks.captions_of(image)
         captions.sort(key=lambda caption: best.index(caption) if caption in best else len(best))
-        right, *others = (escape(queries.captions[caption]) for caption in captions)
-        if others:
-            right += f"<details><summary>{len(others)} more</summary>{'<br>'.join(others)}</details>"
-        yield _row(show(image), right, escape(queries.captions[best[0]]), int(ranks.i2t[query]))
-
-
-def _row(query: str, right: str, first: str, rank: int) -> str:
-    cells = "".join(f'<td class="text">{cell}</td>' for cell in (query, right, first))
-    return f"<tr>{cells}<td>{rank + 1:,}</td></tr>"
+        right = [texts[caption] for caption in captions]
+        rows.append(QueryRow(show(image), right, texts[best[0]], int(ranks.i2t[query]) + 1))
+    return rows

@@ -1,76 +1,42 @@
-"""The report's tables of runs as HTML: recall with intervals and the paper's row, and what each run was."""
+"""The report's tables of runs: recall with intervals and the paper's row, and what each run was."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from scan_lightning.report.paper_row import paper_row
 from scan_lightning.report.runs import Run, groups
-from scan_lightning.report.tables import DIRECTIONS, RECALLS, html_table
-
-RECORD = ("run", "command", "status", "data", "steps", "time", "commit", "hardware")
+from scan_lightning.report.tables import DIRECTIONS, RECALLS
 
 
-def recall_html(runs: Sequence[Run]) -> str:
-    """Return a row for each run, followed by the paper's where there is one."""
+class RecallRow(NamedTuple):
+    """A row of the recall table; each cell is a value in percent and its interval, if any."""
+
+    name: str
+    split: str
+    cells: list[tuple[float, Sequence[float] | None]]
+    kind: str  # "best" of comparable runs, "paper" or ""
+
+
+def recall_rows(runs: Sequence[Run]) -> list[RecallRow]:
+    """Return a row for each run with results, followed by the paper's where there is one."""
     best = [max(group, key=lambda run: run.rsum) for group in groups(runs) if len(group) > 1]
     rows = []
     for run in runs:
         if run.results is None:
             continue
-        style = ' class="best"' if run in best else ""
-        name = f'<th scope="row">{breakable(run.name)}</th><td>{escape(str(run.results["split"]))}</td>'
-        rows.append(f"<tr{style}>{name}{_recall_cells(run.results)}</tr>")
+        cells = _recall_cells(run.results)
+        rows.append(RecallRow(run.name, str(run.results["split"]), cells, "best" if run in best else ""))
         paper = paper_row(run)
         if paper is not None:
             values = (*paper.recalls.i2t, *paper.recalls.t2i, paper.recalls.rsum)
-            name = f'<th scope="row">{escape(paper.name)}</th><td>test</td>'
-            rows.append(f'<tr class="paper">{name}{"".join(map(_cell, values))}</tr>')
-    sides = "".join(f'<th colspan="3" scope="colgroup">{name}</th>' for _, name in DIRECTIONS)
-    names = "".join(f'<th scope="col">{name}</th>' for _ in DIRECTIONS for _, name in RECALLS)
-    head = (
-        f'<tr><th rowspan="2" scope="col">run</th><th rowspan="2" scope="col">split</th>{sides}'
-        f'<th rowspan="2" scope="col">rsum</th></tr><tr>{names}</tr>'
-    )
-    return html_table(head, rows, "recall")
+            rows.append(RecallRow(paper.name, "test", [(value, None) for value in values], "paper"))
+    return rows
 
 
-def record_html(runs: Sequence[Run]) -> str:
-    """Return what each run was: command, state, data, time, code, machine."""
-    head = "".join(f'<th scope="col" class="text">{name}</th>' for name in RECORD)
-    rows = (
-        f'<tr><th scope="row">{breakable(run.name)}</th>'
-        + "".join(f'<td class="text">{escape(cell)}</td>' for cell in _record_cells(run.record))
-        + "</tr>"
-        for run in runs
-    )
-    return html_table(f"<tr>{head}</tr>", rows, "runs")
-
-
-def breakable(name: str) -> str:
-    """Return a name as HTML that a narrow column may break between its parts."""
-    return re.sub(r"([/._-]+)", r"\1<wbr>", escape(name))
-
-
-def _recall_cells(results: dict[str, Any]) -> str:
-    intervals = results.get("interval") or {}
-    cells = [
-        _cell(results[side][key], (intervals.get(side) or {}).get(key))
-        for side, _ in DIRECTIONS
-        for key, _ in RECALLS
-    ]
-    return "".join([*cells, _cell(results["rsum"], intervals.get("rsum"))])
-
-
-def _cell(value: float, interval: Sequence[float] | None = None) -> str:
-    small = f'<span class="interval">{interval[0]:.1f} – {interval[1]:.1f}</span>' if interval else ""
-    return f"<td>{value:.1f}{small}</td>"
-
-
-def _record_cells(record: dict[str, Any]) -> list[str]:
+def record_cells(record: dict[str, Any]) -> list[str]:
+    """Return what a run was: command, status, data, steps, time, commit, hardware."""
     data = record.get("data")
     source = data.get("source") or data.get("path") if isinstance(data, dict) else data
     steps, seconds = record.get("steps"), record.get("wall_seconds")
@@ -84,6 +50,16 @@ def _record_cells(record: dict[str, Any]) -> list[str]:
         commit + (" with changes" if commit and record.get("dirty") else ""),
         str(record.get("hardware", "")),
     ]
+
+
+def _recall_cells(results: dict[str, Any]) -> list[tuple[float, Sequence[float] | None]]:
+    intervals = results.get("interval") or {}
+    cells = [
+        (results[side][key], (intervals.get(side) or {}).get(key))
+        for side, _ in DIRECTIONS
+        for key, _ in RECALLS
+    ]
+    return [*cells, (results["rsum"], intervals.get("rsum"))]
 
 
 def _duration(seconds: int) -> str:

@@ -1,4 +1,4 @@
-"""Tables for the terminal, for the report page and as CSV."""
+"""Tables for the terminal and as CSV."""
 
 from __future__ import annotations
 
@@ -42,12 +42,6 @@ def recall_table(results: Mapping[str, Any]) -> Table:
         title=f"{results['split']}: {results['images']} images, {results['captions']} captions",
         caption=f"rsum {results['rsum']:.1f}",
     )
-
-
-def html_table(head: str, rows: Iterable[str], kind: str) -> str:
-    """Return a table that scrolls sideways, of heading and rows as HTML; `kind` is its class."""
-    table = f'<table class="{kind}"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
-    return f'<div class="scroll">{table}</div>'
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -157,7 +157,7 @@ def rank_matrix(similarity: torch.Tensor, caption_image: torch.Tensor) -> Ranks:
 
 
 def best_of_images(score_C: torch.Tensor, gold_C: torch.Tensor, image_count: int) -> torch.Tensor:
-    """Return each image's best gold score (N,); +inf for an image without captions, which no score reaches."""
+    """Return each image's best gold score (N,), +inf without a caption; captions of image -1 are ignored."""
     owned_C = gold_C >= 0
     gold_P, score_P = gold_C[owned_C], score_C[owned_C]
     best_N = score_C.new_full((image_count,), torch.inf)
