@@ -13,7 +13,8 @@ from scan_lightning.data.store import Store
 from scan_lightning.data.writer import ImageRecord, write_store
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import load
-from scan_lightning.report.attention import draw_attention, explain, file_stem, find_picture
+from scan_lightning.report.attention import draw_attention, explain, file_stem
+from scan_lightning.report.pictures import find_picture
 from scan_lightning.similarity import Attention, attend
 
 SENTENCE = "a red circle left of a small star"
@@ -126,7 +127,7 @@ def test_another_feature_width_is_refused(scenes, checkpoint) -> None:
 def test_words_the_model_does_not_know_are_said(scenes, checkpoint) -> None:
     model = load(checkpoint())
     with pytest.warns(UserWarning, match="does not know 'zebra'"):
-        explain(model, scenes.store, 0, "a red zebra")
+        draw_attention(model, scenes.store, 0, "a red zebra")
 
 
 def _store(path, size, boxes) -> Store:

@@ -12,20 +12,19 @@ HELP = "turn a checkpoint of the released SCAN code into one of this program"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("checkpoint", type=Path, help="the released file, such as model_best.pth.tar")
-    parser.add_argument(
-        "--vocab", type=Path, required=True, metavar="FILE", help="its vocabulary, f30k_precomp_vocab.json"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="the released file, such as model_best.pth.tar")
+    add("--vocab", type=Path, required=True, metavar="FILE", help="its vocabulary, f30k_precomp_vocab.json")
+    add("--out", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, convert, write, and say what it is."""
+    """Read, convert, write, and print what it is."""
     import torch
 
     from scan_lightning.files import write_file
     from scan_lightning.model.checkpoint import load
-    from scan_lightning.model.released import read_released
+    from scan_lightning.model.released import read_released, read_vocabulary
     from scan_lightning.places import require_file
 
     require_file(args.out, "--out")

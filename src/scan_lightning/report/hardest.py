@@ -1,85 +1,46 @@
-"""The queries a model finds hardest, as rows of a table: what was asked, what was right, what came first."""
+"""The queries with the worst ranks, as rows of a table."""
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
 from scan_lightning.retrieval.queries import Queries
+from scan_lightning.retrieval.ranks import Indices
 
 
-@dataclass(frozen=True)
-class HardQuery:
-    """A query and its answers.
+class HardQuery(NamedTuple):
+    """A query and its answers."""
 
-    Attributes:
-        direction: `i2t`, an image asks for its captions, or `t2i`, a caption for its image.
-        query: the image's id or the caption.
-        rank: 1-based, of the best right answer.
-        right: the right answer; the captions of an image are joined by ` | `.
-        first: what the model ranked first.
-        score: similarity of the query and `first`.
-    """
-
-    direction: str
-    query: str
-    rank: int
-    right: str
-    first: str
-    score: float
+    direction: str  # `i2t`, the query is an image, or `t2i`, the query is a caption
+    query: str  # the image's id or the caption
+    rank: int  # 1-based, of the best right answer
+    right: str  # the right answer; the captions of an image are joined by ` | `
+    first: str  # what the model ranked first
+    score: float  # similarity of the query and `first`
 
 
-COLUMNS = tuple(field.name for field in fields(HardQuery))
+COLUMNS = HardQuery._fields
 
 
 def hardest_queries(queries: Queries, count: int) -> list[HardQuery]:
-    """Return the worst ranked queries of each direction, the worst first.
-
-    Args:
-        queries: a ranked split whose `ranks.top` was kept.
-        count: how many of each direction at most.
-
-    Raises:
-        ValueError: `ranks.top` was not kept.
-    """
-    ranks, top = queries.ranks, queries.ranks.top
-    if top is None:
-        raise ValueError("the best items of each query were not kept: rank with top_k >= 1")
+    """Return the worst ranked queries of each direction, the worst first."""
+    ranks, top, names, captions = queries.ranks, queries.kept, queries.image_ids, queries.captions
     rows = []
-    for query in _worst(ranks.i2t, count):
-        image = int(ranks.i2t_images[query])
-        own = [queries.captions[caption] for caption in ranks.captions_of(image)]
-        rows.append(
-            HardQuery(
-                "i2t",
-                queries.image_ids[image],
-                int(ranks.i2t[query]) + 1,
-                " | ".join(own),
-                queries.captions[top.i2t[query, 0]],
-                float(top.i2t_scores[query, 0]),
-            )
-        )
-    for query in _worst(ranks.t2i, count):
-        rows.append(
-            HardQuery(
-                "t2i",
-                queries.captions[ranks.t2i_captions[query]],
-                int(ranks.t2i[query]) + 1,
-                queries.image_ids[ranks.t2i_images[query]],
-                queries.image_ids[top.t2i[query, 0]],
-                float(top.t2i_scores[query, 0]),
-            )
-        )
+    for query in worst(ranks.i2t, count):
+        image, rank = int(ranks.i2t_images[query]), int(ranks.i2t[query]) + 1
+        own = " | ".join(captions[caption] for caption in ranks.captions_of(image))
+        first, score = captions[top.i2t[query, 0]], float(top.i2t_scores[query, 0])
+        rows.append(HardQuery("i2t", names[image], rank, own, first, score))
+    for query in worst(ranks.t2i, count):
+        right, first = names[ranks.t2i_images[query]], names[top.t2i[query, 0]]
+        rank, score = int(ranks.t2i[query]) + 1, float(top.t2i_scores[query, 0])
+        rows.append(HardQuery("t2i", queries.query_captions[query], rank, right, first, score))
     return rows
 
 
-def as_rows(hard: list[HardQuery]) -> list[list[str | int | float]]:
-    """Return the values under `COLUMNS`."""
-    return [list(astuple(query)) for query in hard]
-
-
-def _worst(ranks: np.ndarray, count: int) -> list[int]:
-    # Stable, so that equally hard queries come in the split's order.
+def worst(ranks: Indices, count: int) -> list[int]:
+    """Return the queries of the largest ranks, equal ones in the split's order."""
     order: list[int] = np.argsort(-ranks, kind="stable")[:count].tolist()
     return order

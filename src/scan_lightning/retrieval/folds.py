@@ -1,8 +1,9 @@
-"""Folds of a split: consecutive, equal parts of its images that are ranked apart (the COCO 1K protocol)."""
+"""Folds of a split: consecutive, equal parts of its images, each ranked on its own (the COCO 1K protocol)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -19,12 +20,7 @@ class Fold:
 
 
 def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list[Fold]:
-    """Cut a split.
-
-    Args:
-        image_count: N, its images.
-        caption_image: (C,) integers, the image of each caption, sorted; captions of -1 are in no fold.
-        folds: how many.
+    """Cut a split by the image of each caption, ascending; captions of -1 are in no fold.
 
     Raises:
         ScanError: folds do not divide the images, or a fold has no caption.
@@ -37,15 +33,10 @@ def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list
             f"folds={folds} does not divide the split's {image_count} images into equal folds; "
             "give a divisor (1: all at once)"
         )
-    images = torch.arange(folds + 1) * (image_count // folds)
-    captions = torch.searchsorted(caption_image, images)
-    cut = [
-        Fold((first, last), (start, stop))
-        for first, last, start, stop in zip(
-            *(border.tolist() for border in (images[:-1], images[1:], captions[:-1], captions[1:])),
-            strict=True,
-        )
-    ]
+    borders = torch.arange(folds + 1) * (image_count // folds)
+    images = pairwise(borders.tolist())
+    captions = pairwise(torch.searchsorted(caption_image, borders).tolist())
+    cut = list(map(Fold, images, captions))
     for number, fold in enumerate(cut, 1):
         if fold.captions[0] == fold.captions[1]:
             raise ScanError(
