@@ -13,6 +13,7 @@ from torch import Tensor
 import loop_reference as reference
 from scan_lightning.data.order import rank_slice
 from scan_lightning.similarity import Attention, Similarity, SumMax
+from scan_lightning.similarity.base import Side
 from scan_lightning.training.gather import Embedded, gather_pairs
 from scan_lightning.training.loss_share import loss_share
 
@@ -97,6 +98,44 @@ def test_processes_without_pairs_neither_hang_nor_count(sizes: list[int], negati
     whole = batch(sum(sizes), seed=3)
     wanted = plain_loss(whole, RULES[0], negatives)
     assert_equal_to_one_process(whole, in_processes(3, share_of, whole, RULES[0], negatives, sizes), wanted)
+
+
+class Weighted(Similarity):
+    """The mean score, each word weighted by a trained gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = torch.nn.Parameter(torch.linspace(-1, 1, DIM))
+
+    def forward(self, scores: Tensor, regions: Side, words: Side) -> Tensor:
+        gates = torch.sigmoid(words.rows @ self.gate).masked_fill(~words.mask, 0)
+        mean = scores.sum(dim=-1) / regions.count[..., None]
+        return (gates * mean).sum(dim=-1)
+
+
+def share_with_parameters(whole: Embedded, negatives: Negatives, sizes: list[int]) -> list[Tensor]:
+    rank, rule = dist.get_rank(), Weighted()
+    own = cut(whole, slice(sum(sizes[:rank]), sum(sizes[: rank + 1])))
+    loss = loss_share(own, rule, margin=0.2, negatives=negatives)
+    return [loss.detach(), *torch.autograd.grad(loss, (own.regions, own.words, rule.gate))]
+
+
+@pytest.mark.parametrize("negatives", list(Negatives))
+def test_parameters_of_the_similarity_get_the_gradient_of_one_process(negatives: Negatives) -> None:
+    whole, rule = batch(7, seed=2), Weighted()
+    real = [
+        torch.arange(n) < counts[:, None] for n, counts in ((7, whole.region_counts), (9, whole.word_counts))
+    ]
+    gates = torch.sigmoid(whole.words @ rule.gate) * real[1]
+    scores = torch.einsum(
+        "ird,ir,cwd,cw->ic", whole.regions, real[0] / real[0].sum(1, True), whole.words, gates
+    )
+    loss = reference.triplet_loss(scores, 0.2, str(negatives))
+    (wanted,) = torch.autograd.grad(loss, rule.gate)
+    assert wanted.abs().max() > 0
+    shares = in_processes(3, share_with_parameters, whole, negatives, [4, 0, 3])
+    torch.testing.assert_close(sum(share[0] for share in shares), loss.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(sum(share[3] for share in shares), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_equal_negatives_in_two_processes_count_once() -> None:

@@ -83,7 +83,15 @@ def _all_negatives_share(batch: Gathered, rule: Similarity, margin: float) -> Te
         )
     else:  # nothing, but with a gradient, so that this process takes part in the backward pass
         none = torch.empty(0, dtype=torch.int64)
-        scores_0 = similarity_pairs(batch.regions, batch.words, none, none, rule)
+        scores_0 = similarity_pairs(
+            batch.regions,
+            batch.words,
+            none,
+            none,
+            rule,
+            region_counts=batch.region_counts,
+            word_counts=batch.word_counts,
+        )
         scores_SB = scores_0[:, None].expand(0, len(batch))
     right_B = gather_vector(scores_SB[:, own].diagonal(), batch.sizes)
     return all_negatives_loss(scores_SB, right_B, first=own.start, margin=margin)
