@@ -10,7 +10,7 @@ from pathlib import Path
 from scan_lightning.commands import data_derive
 from scan_lightning.commands.data_parsers import Subparsers, add_out, print_written, subcommand
 from scan_lightning.data.format import FEATURE_DTYPES
-from scan_lightning.data.layouts.registry import LAYOUTS
+from scan_lightning.data.layouts.sources import LAYOUTS
 from scan_lightning.units import size_text
 
 HELP = "build, check and show the store a data set is read from"
@@ -59,7 +59,7 @@ def _configure_build(commands: Subparsers) -> None:
 
 def _build(args: argparse.Namespace) -> int:
     from scan_lightning.data.header import refuse_other_file
-    from scan_lightning.data.layouts.registry import open_layout
+    from scan_lightning.data.layouts.sources import open_layout
     from scan_lightning.data.writer import write_store
     from scan_lightning.files import refuse_existing
 
@@ -87,7 +87,7 @@ def _configure_check(commands: Subparsers) -> None:
         "check",
         "verify everything a store claims\n\n"
         "Counts, offsets, finite features, owners of captions, ids, boxes, lexicon, every block checksum\n"
-        "and the whole-file digest. All faults are listed; the exit status is 2 when there is any.\n"
+        "and the whole-file digest. All problems are listed; the exit status is 2 when there is any.\n"
         "With --layout: the doctor for a folder of features. Every file is held against the numbers of the\n"
         "data set that SCAN's authors released, or if it is none against the others. Values are read too.",
         "check f30k.h5\n  scan-lightning data check --layout scan-release data/f30k_precomp",
@@ -103,15 +103,15 @@ def _check(args: argparse.Namespace) -> int:
     if args.layout:
         return _examine(args.path)
     start = time.monotonic()
-    faults = check_store(args.path)
-    for fault in faults:
-        print(f"fault: {fault}", file=sys.stderr)
-    if faults:
+    problems = check_store(args.path)
+    for problem in problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    if problems:
         advice = "Build or copy the store again; what it holds cannot be trusted."
-        print(f"error: {args.path}: {_count(len(faults))}. {advice}", file=sys.stderr)
+        print(f"error: {args.path}: {_count(len(problems))}. {advice}", file=sys.stderr)
         return 2
     size, seconds = args.path.stat().st_size, max(time.monotonic() - start, 1e-9)
-    print(f"{args.path}: no fault ({size_text(size)} in {seconds:.1f} s, {size_text(size / seconds)}/s)")
+    print(f"{args.path}: no problem ({size_text(size)} in {seconds:.1f} s, {size_text(size / seconds)}/s)")
     return 0
 
 
@@ -125,14 +125,14 @@ def _examine(root: Path) -> int:
             print(f"  {finding.state:12} {finding.path}: {finding.detail}")
         for note in report.notes:
             print(f"  {'note':12} {note}")
-        if report.faults:
-            print(f"error: {root}: {_count(report.faults)}. {report.advice}", file=sys.stderr)
+        if report.problems:
+            print(f"error: {root}: {_count(report.problems)}. {report.advice}", file=sys.stderr)
             status = 2
     return status
 
 
-def _count(faults: int) -> str:
-    return f"{faults} fault{'s' if faults > 1 else ''}"
+def _count(problems: int) -> str:
+    return f"{problems} problem{'s' if problems > 1 else ''}"
 
 
 def _configure_show(commands: Subparsers) -> None:

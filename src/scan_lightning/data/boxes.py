@@ -31,7 +31,7 @@ def stored_boxes(boxes: np.ndarray | None, regions: int, width: int, height: int
             f"{image}: boxes have shape {boxes.shape}; expected {(regions, 4)}, one x1 y1 x2 y2 a region."
         )
     stored = boxes.astype(np.float32)
-    faults = box_faults(stored, np.array([[width, height]] * regions))
+    faults = box_errors(stored, np.array([[width, height]] * regions))
     if faults:
         row, fault = faults[0]
         raise ScanError(
@@ -41,7 +41,7 @@ def stored_boxes(boxes: np.ndarray | None, regions: int, width: int, height: int
     return stored
 
 
-def box_faults(boxes: np.ndarray, sizes: np.ndarray) -> list[tuple[int, str]]:
+def box_errors(boxes: np.ndarray, sizes: np.ndarray) -> list[tuple[int, str]]:
     """What is wrong with boxes.
 
     Args:

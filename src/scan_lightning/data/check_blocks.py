@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from scan_lightning.data.checksums import DIGEST_BYTES, ROWS_ATTRIBUTE, digest
-from scan_lightning.data.header import READ_FAULTS, Header, first_line
+from scan_lightning.data.header import READ_ERRORS, Header, first_line
 from scan_lightning.progress import Advance
 
 
@@ -26,7 +26,7 @@ def check_small(file: h5py.File, name: str, faults: list[str]) -> np.ndarray | N
     """
     try:
         rows: np.ndarray = file[name][:]
-    except READ_FAULTS as error:
+    except READ_ERRORS as error:
         faults.append(f"/{name}: cannot be read ({first_line(error)})")
         return None
     expected, size = _checksums(file, name, len(rows), faults)
@@ -95,7 +95,7 @@ def _checksums(file: h5py.File, name: str, rows: int, faults: list[str]) -> tupl
         if size >= 1 and expected.shape == (-(-rows // size), DIGEST_BYTES):
             return expected, size
         faults.append(f"/checksum/{name}: has shape {expected.shape} for {rows:,} rows of {size:,} a block")
-    except READ_FAULTS as error:
+    except READ_ERRORS as error:
         faults.append(f"/checksum/{name}: cannot be read ({first_line(error)})")
     return np.zeros((0, DIGEST_BYTES), dtype=np.uint8), 0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from scan_lightning.data.boxes import box_faults
+from scan_lightning.data.boxes import box_errors
 from scan_lightning.data.format import COUNTED_SPLITS, GOLD_LINKS, SPLIT_CODES
 
 Content = Mapping[str, np.ndarray]
@@ -124,13 +124,13 @@ def _boxes(content: Content) -> list[str]:
         return []  # reported; nobody knows whose boxes these are
     offsets, ids = content["region/offsets"], content["image/id"]
     counts = np.diff(offsets)
-    found = box_faults(content["region/boxes"], np.repeat(content["image/size"], counts, axis=0))
+    found = box_errors(content["region/boxes"], np.repeat(content["image/size"], counts, axis=0))
     shown = []
     for row, fault in found[:SHOWN]:
         image = int(np.searchsorted(offsets, row, side="right")) - 1
         name = ids[image].decode("utf-8", "replace")
         shown.append(f"image {name!r} box {row - offsets[image]} {fault}")
-    return [f"/region/boxes: {len(found):,} faulty boxes: {'; '.join(shown)}"] if found else []
+    return [f"/region/boxes: {len(found):,} wrong boxes: {'; '.join(shown)}"] if found else []
 
 
 def _links(content: Content) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scan_lightning.data.layouts.lines import iter_lines
+from scan_lightning.data.layouts.source_files import iter_lines
 from scan_lightning.data.store import Store
 from scan_lightning.data.text import tokenizer
 from scan_lightning.data.writer import ImageRecord, write_store

@@ -15,7 +15,7 @@ from scan_lightning.data.format import DATASETS, FEATURE_DTYPES, FORMAT, SPLIT_C
 from scan_lightning.data.seal import begins_with_seal
 from scan_lightning.errors import ScanError
 
-READ_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py raises on damage
+READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py raises on damage
 
 
 class Identity(NamedTuple):
@@ -122,7 +122,7 @@ def read_header(path: Path) -> Header:
         try:
             _check_attributes(path, file)
             return _read(path, file, identity)
-        except READ_FAULTS as error:
+        except READ_ERRORS as error:
             raise ScanError(
                 f"{path}: is damaged, its header cannot be read ({first_line(error)}). "
                 "`scan-lightning data check` says more; build it again."
@@ -141,7 +141,7 @@ def refuse_other_file(target: Path) -> None:
             return
     except PermissionError as error:
         raise _forbidden(target, "give another name") from error
-    with contextlib.suppress(*READ_FAULTS), h5py.File(target, "r") as file:
+    with contextlib.suppress(*READ_ERRORS), h5py.File(target, "r") as file:
         if file.attrs.get("format") == FORMAT:
             return
     raise ScanError(f"{target}: is not a store, and only a store is replaced by one. Give another name.")
@@ -233,7 +233,7 @@ def has(file: h5py.File, name: str) -> bool:
     """Whether there is a dataset of this name; a damaged one is there, and reading it says what is wrong."""
     try:
         return name in file
-    except READ_FAULTS:
+    except READ_ERRORS:
         return True
 
 

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES, SPLITS
-from scan_lightning.data.header import READ_FAULTS, Header, first_line, has, read_header
+from scan_lightning.data.header import READ_ERRORS, Header, first_line, has, read_header
 from scan_lightning.data.indices import checked_indices, checked_offsets, damaged
 from scan_lightning.data.ragged import equal_count, padded_rows
 from scan_lightning.errors import ScanError
@@ -208,7 +208,7 @@ class Store:
         """Rows of a dataset; strings come as UTF-8 bytes."""
         try:
             return np.asarray(self._open()[name][rows])
-        except READ_FAULTS as error:
+        except READ_ERRORS as error:
             raise damaged(self.path, name, first_line(error)) from error
 
     def _read_text(self, name: str, rows: slice | np.ndarray = slice(None)) -> list[str]:
