@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scan_lightning.data.format import FEATURE_DTYPES, SPLITS
-from scan_lightning.data.layouts.registry import LAYOUTS
+from scan_lightning.data.layouts.sources import LAYOUTS
 from scan_lightning.units import size_text
 
 HELP = "build, check and show the store a data set is read from"
@@ -109,7 +109,7 @@ def _positive(text: str) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     from scan_lightning.data.header import refuse_other_file
-    from scan_lightning.data.layouts.registry import open_layout
+    from scan_lightning.data.layouts.sources import open_layout
     from scan_lightning.data.writer import write_store
     from scan_lightning.files import refuse_existing
 
@@ -137,15 +137,15 @@ def _check(args: argparse.Namespace) -> int:
     if args.layout:
         return _check_folder(args.path)
     start = time.monotonic()
-    faults = check_store(args.path)
-    for fault in faults:
-        print(f"fault: {fault}", file=sys.stderr)
-    if faults:
+    problems = check_store(args.path)
+    for problem in problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    if problems:
         advice = "Build or copy the store again; what it holds cannot be trusted."
-        print(f"error: {args.path}: {_count(len(faults))}. {advice}", file=sys.stderr)
+        print(f"error: {args.path}: {_count(len(problems))}. {advice}", file=sys.stderr)
         return 2
     size, seconds = args.path.stat().st_size, max(time.monotonic() - start, 1e-9)
-    print(f"{args.path}: no fault ({size_text(size)} in {seconds:.1f} s, {size_text(size / seconds)}/s)")
+    print(f"{args.path}: no problem ({size_text(size)} in {seconds:.1f} s, {size_text(size / seconds)}/s)")
     return 0
 
 
@@ -159,14 +159,14 @@ def _check_folder(root: Path) -> int:
             print(f"  {finding.state:12} {finding.path}: {finding.detail}")
         for note in report.notes:
             print(f"  {'note':12} {note}")
-        if report.faults:
-            print(f"error: {root}: {_count(report.faults)}. {report.advice}", file=sys.stderr)
+        if report.problems:
+            print(f"error: {root}: {_count(report.problems)}. {report.advice}", file=sys.stderr)
             status = 2
     return status
 
 
-def _count(faults: int) -> str:
-    return f"{faults} fault{'s' if faults > 1 else ''}"
+def _count(problems: int) -> str:
+    return f"{problems} problem{'s' if problems > 1 else ''}"
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -59,7 +59,7 @@ class BatchOrder:
         return -(-self.batch_size // self.world)
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Batches of a complete epoch."""
         return -(-self.size // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:

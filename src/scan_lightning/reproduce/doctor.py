@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scan_lightning.data.layouts.fault import FileError, collect
-from scan_lightning.data.layouts.npy import read_npy_header, require_whole
+from scan_lightning.data.layouts.npy import read_npy_header, require_complete
 from scan_lightning.data.layouts.scan_files import RELEASED_CAPTIONS, SplitFiles
+from scan_lightning.data.layouts.source_files import FileError, collect
 from scan_lightning.errors import ScanError
 from scan_lightning.reproduce.tables import Table
 
@@ -66,19 +66,19 @@ def _missing(table: Table, what: str, given: Path, faults: Sequence[str] = ()) -
 def _faults(files: SplitFiles, expected: int | None, width: int | None) -> list[str]:
     """What is wrong with those of a split's files that are there; one line each."""
     if expected is None:
-        return _lines(fault for fault in files.faults if fault.state != "missing")
+        return _lines(fault for fault in files.errors if fault.state != "missing")
     faults: list[FileError] = []
     features, captions = files.file("ims.npy"), files.file("caps.txt")
     header = collect(faults, lambda: read_npy_header(features)) if features.exists() else None
     if header is not None:
-        collect(faults, lambda: require_whole(features, header))
+        collect(faults, lambda: require_complete(features, header))
         shape = f"(images, regions, {width or 'width'})"
         if len(header.shape) != 3 or (width is not None and header.shape[2] != width):
             faults.append(FileError(features, "wrong shape", f"has shape {header.shape}; expected {shape}"))
         rows = header.shape[0] if header.shape else 0
         if rows not in (expected, expected * RELEASED_CAPTIONS):  # the older form has each image five times
             faults.append(FileError(features, "wrong shape", f"holds {rows:,} images; expected {expected:,}"))
-    faults += [fault for fault in files.faults if fault.path == captions and fault.state in UNREAD]
+    faults += [fault for fault in files.errors if fault.path == captions and fault.state in UNREAD]
     count = expected * RELEASED_CAPTIONS
     if files.lines is not None and files.lines.count != count:
         faults.append(FileError(captions, "truncated", f"{files.lines.count:,} captions; expected {count:,}"))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from scan_lightning.data.layouts.lines import count_lines, iter_lines
+from scan_lightning.data.layouts.source_files import count_lines, iter_lines
 from scan_lightning.errors import ScanError
 
 # Karpathy's `restval` are COCO's validation images that he added to training.
@@ -28,8 +28,8 @@ class CaptionIndex:
     """Captioned images, found by any of the names that feature files use for them.
 
     Args:
-        origin: The file or folder the captions come from, for messages.
-        entries: (entry, other names) of each image.
+        origin: the file or folder the captions come from, for messages.
+        entries: each image with its other names.
     """
 
     def __init__(self, origin: Path, entries: Iterable[tuple[Entry, tuple[str, ...]]]) -> None:
@@ -63,7 +63,7 @@ def read_captions(path: Path) -> CaptionIndex:
     """Read captions and splits.
 
     Args:
-        path: A JSON file of Karpathy's (`dataset_coco.json`), or a folder with one of them, or a folder with
+        path: a JSON file of Karpathy's (`dataset_coco.json`), or a folder with one of them, or a folder with
             `{split}_ids.txt` (one image a line) and `{split}_caps.txt` (as many captions for each, in order).
 
     Raises:
