@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from scan_lightning import threads
 from scan_lightning.errors import ScanError
 from scan_lightning.reproduce.data_files import find_folder
 from scan_lightning.reproduce.dry import generate, shrink
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--seed", default="0", metavar="N,N", help="seeds, each row once with each (default: 0)")
     add("--jobs", type=int, metavar="N", help="trainings at a time, on GPUs one each (default: 1)")
     args = parser.parse_args(argv)
+    threads.prepare(count=args.jobs is None)
     try:
         return _run(TABLES[args.table], args)
     except ScanError as error:

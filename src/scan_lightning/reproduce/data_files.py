@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scan_lightning.data.layouts.scan_doctor import examine
 from scan_lightning.errors import ScanError
 from scan_lightning.reproduce.tables import Table
 
@@ -29,6 +28,8 @@ def check_files(table: Table, folder: Path) -> None:
     Raises:
         ScanError: all that is missing or wrong.
     """
+    from scan_lightning.data.layouts.scan_doctor import examine  # imports torch
+
     absent = [name for name in table.files if not (folder / name).exists()]
     if len(absent) == len(table.files):
         raise missing(table, f"{folder} holds none of the files", folder)
