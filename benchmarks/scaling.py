@@ -25,17 +25,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from scan_lightning.choices import Negatives
+from scan_lightning.settings import ModelConfig
+from scan_lightning.training.encode import encode_pairs
+from scan_lightning.training.global_loss import loss_share
 from torch import Tensor, nn
 
 from measuring import machine, peak_memory
-from scan_lightning.choices import Negatives
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.data.order import rank_slice
 from scan_lightning.model.scan import ScanModel
-from scan_lightning.settings import ModelConfig
 from scan_lightning.similarity import Attention, triplet_loss
-from scan_lightning.training.encode import encode_pairs
-from scan_lightning.training.global_loss import loss_share
 
 RULE = Attention("t2i", 9.0, aggregation="mean")
 REGIONS = 36

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import torch
+from scan_lightning.settings import ModelConfig
 
 from measuring import peak_memory
 from scan_lightning.model.scan import ScanModel
-from scan_lightning.settings import ModelConfig
 from scan_lightning.similarity import Attention, triplet_loss
 
 FEATURE_DIM, VOCABULARY, REGIONS, WORDS = 2048, 8500, 36, (8, 20)

@@ -19,7 +19,12 @@ from scan_lightning.errors import ScanError
 from scan_lightning.options import NODE, check_arguments, options_of, takes_any_keyword
 
 PARTIAL = "_partial_"
-EXTRAS = ("groups", "interval", "frequency", "monitor")  # keys of a partial that are taken out before it is built
+EXTRAS = (
+    "groups",
+    "interval",
+    "frequency",
+    "monitor",
+)  # keys of a partial that are taken out before it is built
 OURS = "scan_lightning"
 ARGUMENTS = "_arguments"
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from scan_lightning.choices import Aggregation, Direction
+
 from scan_lightning.config import TrainConfig
 from scan_lightning.data.text import SPECIALS, Vocabulary
 from scan_lightning.model.checkpoint import KEY, payload

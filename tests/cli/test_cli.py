@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from scan_lightning.validate import field_of, leaf_keys
 
 import scan_lightning
 from scan_lightning import cli
-from scan_lightning.validate import field_of, leaf_keys
 
 Scan = Callable[..., int]
 COMMANDS = {**cli.HYDRA_COMMANDS, **cli.PLAIN_COMMANDS}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
-
 from scan_lightning.choices import Accelerator
+
 from scan_lightning.commands import evaluate, train
 from scan_lightning.config import EvaluateConfig, TrainConfig
 from scan_lightning.errors import ScanWarning

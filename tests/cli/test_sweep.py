@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from scan_lightning.conf_dir import conf_dir, group_options
 
 Scan = Callable[..., int]

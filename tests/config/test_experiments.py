@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from scan_lightning import names
 from scan_lightning.choices import Aggregation, Negatives, Rule
-from scan_lightning.commands.train import command
 from scan_lightning.conf_dir import conf_dir, group_options
-from scan_lightning.config import TrainConfig
 from scan_lightning.launch.command import read_request
 from scan_lightning.launch.plan import make_plan, plain_values, unchecked
 from scan_lightning.validate import build
+
+from scan_lightning import names
+from scan_lightning.commands.train import command
+from scan_lightning.config import TrainConfig
 
 ROWS = ["t2i_lse", "t2i_mean", "i2t_lse", "i2t_mean"]
 ABLATIONS = [

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-
-from scan_lightning.config import TrainConfig, plain
 from scan_lightning.run_hash import config_hash
 from scan_lightning.validate import build, leaf_keys
+
+from scan_lightning.config import TrainConfig, plain
 
 WITHOUT_EFFECT = {
     "data.workers": 3,

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import yaml
-
 from scan_lightning.choices import Aggregation, Direction, Split
 from scan_lightning.conf_dir import conf_dir
+from scan_lightning.validate import allowed, build, faults_of, leaf_keys
+
 from scan_lightning.config import EnsembleConfig, EvaluateConfig, TrainConfig, plain
 from scan_lightning.errors import ScanError
-from scan_lightning.validate import allowed, build, faults_of, leaf_keys
 
 GIVEN: dict[str, Any] = {"data": {"path": "a.h5"}, "run_dir": "out"}
 

@@ -54,9 +54,7 @@ def plain_loss(whole: Embedded, rule: Similarity, negatives: str) -> tuple[Tenso
     return (loss.detach(), *torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True))
 
 
-def share_of(
-    whole: Embedded, rule: Similarity, negatives: str, sizes: list[int] | None
-) -> list[Tensor]:
+def share_of(whole: Embedded, rule: Similarity, negatives: str, sizes: list[int] | None) -> list[Tensor]:
     world, rank = dist.get_world_size(), dist.get_rank()
     part = rank_slice(len(whole), rank, world)
     if sizes is not None:
@@ -113,15 +111,15 @@ class Weighted(Similarity):
         return (gates * mean).sum(dim=-1)
 
 
-def share_with_parameters(whole: Embedded, negatives: Negatives, sizes: list[int]) -> list[Tensor]:
+def share_with_parameters(whole: Embedded, negatives: str, sizes: list[int]) -> list[Tensor]:
     rank, rule = dist.get_rank(), Weighted()
     own = cut(whole, slice(sum(sizes[:rank]), sum(sizes[: rank + 1])))
     loss = loss_share(own, rule, margin=0.2, negatives=negatives)
     return [loss.detach(), *torch.autograd.grad(loss, (own.regions, own.words, rule.gate))]
 
 
-@pytest.mark.parametrize("negatives", list(Negatives))
-def test_parameters_of_the_similarity_get_the_gradient_of_one_process(negatives: Negatives) -> None:
+@pytest.mark.parametrize("negatives", ["hardest", "all"])
+def test_parameters_of_the_similarity_get_the_gradient_of_one_process(negatives: str) -> None:
     whole, rule = batch(7, seed=2), Weighted()
     real = [
         torch.arange(n) < counts[:, None] for n, counts in ((7, whole.region_counts), (9, whole.word_counts))

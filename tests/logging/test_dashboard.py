@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scan_lightning.training.series import COLUMNS
+from scan_lightning.validate import leaf_keys
 
 from scan_lightning import cli
 from scan_lightning.config import TrainConfig
 from scan_lightning.report import workspace
-from scan_lightning.training.series import COLUMNS
-from scan_lightning.validate import leaf_keys
 
 GOLDEN = Path(__file__).parent / "workspace.json"
 COMMAND = ["dashboard", "--entity", "team", "--project", "flickr30k"]

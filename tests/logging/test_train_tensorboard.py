@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from scan_lightning.training.series import COLUMNS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import write_tiny
-
-from scan_lightning.training.series import COLUMNS
 
 
 def events(run_dir: Path) -> EventAccumulator:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import wandb
+from scan_lightning.training.wandb_log import WandbLog
 from wandb_file import read_all
 
 from scan_lightning.errors import ScanError
 from scan_lightning.training import wandb_log
-from scan_lightning.training.wandb_log import WandbLog
 
 
 def make(run_dir: Path, **changes: Any) -> WandbLog:

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
+from scan_lightning.choices import Direction, Rule
+from scan_lightning.settings import AttentionConfig, ModelConfig
 from torch import Tensor, nn
 
-from scan_lightning.choices import Direction, Rule
 from scan_lightning.model.encoders import ImageEncoder, TextEncoder, l2_normalise
 from scan_lightning.model.scan import ScanModel, build_rule
-from scan_lightning.settings import AttentionConfig, ModelConfig
 from scan_lightning.similarity import Attention, SumMax
 
 VOCABULARY = 11

@@ -16,9 +16,9 @@ from small import Configure
 
 from scan_lightning import cli
 from scan_lightning.errors import ScanError, ScanWarning
-from scan_lightning.training.module import ScanModule
 from scan_lightning.training.callbacks.nan_monitor import NaNMonitor
 from scan_lightning.training.loss import TripletLoss
+from scan_lightning.training.module import ScanModule
 
 PAIRS = 28  # of a whole batch; an epoch is four of them and one of 8
 MARGIN = 0.2

@@ -1,4 +1,4 @@
-"""The module and the DataModule in anyone's Trainer: values equal to those of `evaluate`, whatever is asked."""
+"""The module and the DataModule in anyone's Trainer: values equal to those of `evaluate`."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ def test_a_module_of_ones_own_runs_on_our_data(store: Path, tmp_path: Path) -> N
 
 
 def test_what_a_checkpoint_cannot_hold_is_refused_when_the_module_is_made(store: Path) -> None:
-    with pytest.raises(ScanError, match="optimizer: .*cannot be kept in a checkpoint"):
+    with pytest.raises(ScanError, match=r"optimizer: .*cannot be kept in a checkpoint"):
         make(store, optimizer=lambda parameters: torch.optim.SGD(parameters, 0.1))
 
 
@@ -341,5 +341,3 @@ def test_load_from_checkpoint_needs_nothing(store: Path, tmp_path: Path) -> None
         warnings.simplefilter("ignore")
         plain(tmp_path, max_epochs=2).fit(loaded, datamodule=data)
     assert math.isfinite(float(loaded.state_dict()["model.image_encoder.fc.bias"].sum()))
-
-

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     from scan_lightning.files import write_file
     from scan_lightning.model.checkpoint import load
-    from scan_lightning.model.released import read_released, read_vocabulary
+    from scan_lightning.model.released import read_released
     from scan_lightning.places import require_file
 
     require_file(args.out, "--out")
@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     released = read_released(args.checkpoint, args.vocab)
     write_file(args.out, lambda file: torch.save(released.checkpoint(), file))
     model = load(args.out)
+    words = len(released.state["text_encoder.embed.weight"])
     print(f"{args.out}: {model.rule}")
-    print(f"features {model.feature_dim} wide, {len(released.model.text_encoder.vocabulary):,} words")
+    print(f"features {model.feature_dim} wide, {words:,} words")
     print("Captions of one sentence are split exactly as by the released code; in others, a full stop that")
     print("touches the last word of an inner sentence stays with it.")
     print(f"next: scan-lightning evaluate checkpoint={args.out} data.path=STORE.h5 split=test")

@@ -50,12 +50,16 @@ def without_effect(config: Config, given: Collection[str]) -> Iterator[str]:
             "(the warm-up is the steps with all negatives)"
         )
     trainer = config.trainer
-    if loss.get("negatives_scope") == "local" and trainer.get("devices", 1) == trainer.get("num_nodes", 1) == 1:
+    if (
+        loss.get("negatives_scope") == "local"
+        and trainer.get("devices", 1) == trainer.get("num_nodes", 1) == 1
+    ):
         yield "loss.negatives_scope=local has no effect on one device (its share is the whole batch)"
     decay, epochs = (config.scheduler or {}).get("decay_epoch"), trainer.get("max_epochs")
     if "scheduler.decay_epoch" in given and decay and epochs and epochs > 0 and decay >= epochs:
         yield (
-            f"scheduler.decay_epoch={decay} has no effect with trainer.max_epochs={epochs} (the run ends before)"
+            f"scheduler.decay_epoch={decay} has no effect with trainer.max_epochs={epochs} "
+            "(the run ends before)"
         )
     for encoder, names in RELEASED_ENCODERS.items():
         for name in names:

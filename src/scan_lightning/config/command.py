@@ -70,7 +70,10 @@ class Request:
 
     def groups(self) -> dict[str, list[str]]:
         """Every group with its options, the user's own too."""
-        names = [*groups(self.config_name), *(name for folder in self.config_dirs for name in _folders(folder))]
+        names = [
+            *groups(self.config_name),
+            *(name for folder in self.config_dirs for name in _folders(folder)),
+        ]
         return {name: self.options(name) for name in dict.fromkeys(names)}
 
     def own_groups(self) -> set[str]:
@@ -112,7 +115,9 @@ def read_request(command: Command, arguments: list[str]) -> Request:
     parser.__class__, parser.command = _Parser, command.name  # type: ignore[attr-defined]
     found = parser.parse_intermixed_args(arguments)
     if found.experimental_rerun is not None:
-        raise ScanError("--experimental-rerun: unpickles a file, which may run code; give the overrides instead")
+        raise ScanError(
+            "--experimental-rerun: unpickles a file, which may run code; give the overrides instead"
+        )
     folders = [] if found.config_dir is None else [Path(found.config_dir).expanduser().resolve()]
     for folder in folders:
         if not folder.is_dir():

@@ -30,7 +30,7 @@ from scan_lightning.config.problems import Problem, report
 from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.options import options_of
 
-# Sections that take any key of the class they name, without Hydra's `+`; the class's signature is asked later.
+# Sections that take any key of the class they name, without Hydra's `+`; its signature is checked later.
 OPEN = ("data", "attention", "model", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
 
 

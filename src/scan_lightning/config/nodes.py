@@ -208,9 +208,7 @@ def _check_build(key: str, node: Mapping[str, Any], target: Callable[..., Any]) 
     return _BUILT[identity]
 
 
-def _section(
-    schema: type[Any], values: Any, prefix: str, problems: list[Problem], known: list[str]
-) -> Any:
+def _section(schema: type[Any], values: Any, prefix: str, problems: list[Problem], known: list[str]) -> Any:
     if not isinstance(values, Mapping):
         problems.append(Problem(prefix.rstrip("."), f"found {values!r}", f"expected the keys {prefix}..."))
         return None

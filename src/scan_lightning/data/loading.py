@@ -56,7 +56,7 @@ class TrainLoader:
         yield from self._batches
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing: the position is the trainer's. Lightning takes a loader without it for one that cannot resume."""
+        """Nothing: the position is the trainer's. Without it Lightning warns that a loader cannot resume."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""Trained models as files: what a checkpoint says of the module, and how that is read without running code.
+"""Trained models as files: what a checkpoint says of the module, read without running code.
 
 Under Lightning's `hyper_parameters` lies the specification of the module's parts (see specification.py), under
 `state_dict` their weights. Both are tensors and plain values, which `torch.load(weights_only=True)` reads.
@@ -45,8 +45,8 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> TrainedModel:
         trust: packages besides this one whose classes the checkpoint may name. Their code is run.
 
     Raises:
-        ScanError: there is no such file, it is no complete, safe checkpoint of this version, or it names a class
-            that is not trusted.
+        ScanError: there is no such file, it is no complete, safe checkpoint of this version, or it names a
+            class that is not trusted.
     """
     content = read_checkpoint(path)
     parts = build_parts(path, content, trust, SCORING)
@@ -66,15 +66,19 @@ def read_checkpoint(path: str | Path, *, lazily: bool = False) -> dict[str, Any]
     """
     content = load_plain(Path(path), expected=EXPECTED, lazily=lazily)
     found = content.get("hyper_parameters") if isinstance(content, dict) else None
-    if not isinstance(found, dict) or "version" not in found or not isinstance(content.get("state_dict"), dict):
+    if (
+        not isinstance(found, dict)
+        or "version" not in found
+        or not isinstance(content.get("state_dict"), dict)
+    ):
         raise ScanError(
             f"{path}: was not written by scan-lightning (no specification of its model in it); "
             f"expected {EXPECTED}"
         )
     if type(found["version"]) is not int or found["version"] != VERSION:
         raise ScanError(
-            f"{path}: checkpoint version {found['version']!r:.40}, this scan-lightning reads version {VERSION}; "
-            "use the release that wrote it"
+            f"{path}: checkpoint version {found['version']!r:.40}, this scan-lightning reads version "
+            f"{VERSION}; use the release that wrote it"
         )
     wrong = [name for name, value in content["state_dict"].items() if not isinstance(value, Tensor)]
     if wrong:
@@ -101,7 +105,7 @@ def build_parts(
     Raises:
         ScanError: a part is missing, cannot be built, or is of a class that is not trusted.
     """
-    parts = {}
+    parts: dict[str, Any] = {}
     for name in names:
         node = content["hyper_parameters"].get(name)
         if node is None and name == "scheduler":
@@ -140,8 +144,8 @@ def check_state(path: str | Path, module: nn.Module, state: Mapping[str, Tensor]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ScanError(
-            f"{path}: its weights do not fit its own specification: it holds {'; '.join(problems[:3])}{more}. "
-            "Take a checkpoint that was not edited"
+            f"{path}: its weights do not fit its own specification: it holds "
+            f"{'; '.join(problems[:3])}{more}. Take a checkpoint that was not edited"
         )
 
 

@@ -164,19 +164,6 @@ class TrainedModel:
             raise ValueError(f"region_counts must be in 1..{features.shape[1]}, not {counts.tolist()[:5]}")
         return counts
 
-    def encode_images(self, features: Tensor, counts: Tensor | None = None) -> Tensor:
-        """Return region embeddings (n, k, D), zero past each count, of features (n, k, F)."""
-        counts = torch.full((len(features),), features.shape[1]) if counts is None else counts
-        embedded = self.network.encode_images(features.to(self.device), counts.to(self.device))
-        return _zero_padding(embedded, counts)
-
-    def encode_captions(self, sentences: Sequence[str]) -> Tensor:
-        """Return word embeddings (n, t, D) of sentences, zero past each sentence's length."""
-        ids = [[self.vocabulary.id(word) for word in words] for words in self._tokenizer.tokenize(sentences)]
-        tokens = CaptionTokens([np.array(each, np.int32) for each in ids])
-        padded, counts = tokens.padded(np.arange(len(tokens)))
-        return _zero_padding(self.network.encode_captions(padded.to(self.device), counts), counts)
-
     def _features(self, features: Features, dimensions: int) -> Tensor:
         tensor = torch.as_tensor(features)
         shape = "(images, regions, F)" if dimensions == 3 else "(regions, F)"
@@ -189,11 +176,6 @@ class TrainedModel:
                 f"region_features is {tensor.shape[-1]} wide, the model takes {self.feature_dim}"
             )
         return tensor
-
-
-def _zero_padding(embedded: Tensor, counts: Tensor) -> Tensor:
-    past = torch.arange(embedded.shape[1], device=embedded.device) >= counts.to(embedded.device)[:, None]
-    return embedded.masked_fill(past[..., None], 0.0)
 
 
 def _require_finite(features: Tensor, counts: Tensor, first: int = 0) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
+from scan_lightning.config.run_hash import WITHOUT_EFFECT, WITHOUT_EFFECT_SECTIONS
 from scan_lightning.errors import ScanError
 from scan_lightning.report.training_curve import Curves, read_curves
 from scan_lightning.retrieval.queries import FILE, Queries, read_queries
-from scan_lightning.config.run_hash import WITHOUT_EFFECT, WITHOUT_EFFECT_SECTIONS
 
 RECORD = "run.json"
 NOT_METHOD = ("data.path", *WITHOUT_EFFECT, *WITHOUT_EFFECT_SECTIONS)  # keys that never tell runs apart

@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
-
-from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.training.results import ResultWriter, check_split, depth
 from scan_lightning.training.trainer import DEVICES, build_trainer, lightning_run
 
@@ -17,7 +14,7 @@ from scan_lightning.training.trainer import DEVICES, build_trainer, lightning_ru
 def evaluate_split(
     module: Any,
     *,
-    data: pl.LightningDataModule,
+    data: Any,
     trainer: Mapping[str, Any],
     run_dir: Path,
     folds: int = 1,
@@ -27,7 +24,7 @@ def evaluate_split(
 
     Args:
         module: `ScanModule`, or another with its attributes `ranks`, `folds`, `top_k` and `progress`.
-        data: with a `store`, and a `test_split` that its test loaders give.
+        data: a DataModule with a `store`, and a `test_split` that its test loaders give.
         trainer: the configuration's node; devices are taken from it.
         run_dir: where results.json, results.csv and ranks.npz go.
         folds: consecutive equal parts of the images, ranked apart.
@@ -37,8 +34,7 @@ def evaluate_split(
         ScanError: the split cannot be ranked.
         KeyboardInterrupt: stopped; nothing is written.
     """
-    assert isinstance(data, ScanDataModule) or hasattr(data, "store")
-    store, split = data.store, data.test_split  # type: ignore[union-attr]
+    store, split = data.store, data.test_split
     check_split(store, split, folds)
     module.folds, module.progress = folds, ranks
     module.top_k = depth(store, split, folds) if ranks else 0

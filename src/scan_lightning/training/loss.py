@@ -109,7 +109,7 @@ def batch_loss(
         value = _own_loss(loss, own, similarity, step)
         return value, value.detach(), pairs
     if hasattr(loss, "share"):
-        share = loss.share(own, similarity, step)
+        share: Tensor = loss.share(own, similarity, step)  # type: ignore[operator]
         total = torch.stack([share.detach(), pairs])
         dist.all_reduce(total)  # Lightning's own reduction waits for all processes first
         return share * world_size, total[0], total[1]

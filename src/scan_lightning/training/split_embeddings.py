@@ -61,8 +61,8 @@ class SplitEmbeddings:
         for name, store in (("images", self._images), ("captions", self._captions)):
             if not len(store):
                 raise ScanError(
-                    f"evaluation: no {name} were encoded; expected the two loaders of ScanDataModule, or some "
-                    "that yield ImageBatch and CaptionBatch"
+                    f"evaluation: no {name} were encoded; expected the two loaders of ScanDataModule, or "
+                    "some that yield ImageBatch and CaptionBatch"
                 )
         image_rows, images = self._images.finish()
         caption_rows, captions = self._captions.finish()

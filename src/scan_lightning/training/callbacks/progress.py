@@ -56,7 +56,8 @@ class PlainProgress(ProgressBar):
         loss = float(trainer.callback_metrics.get("train/loss", float("nan")))
         left = (total - batch_idx - 1) / rate
         self._print(
-            trainer, f"step {batch_idx + 1} of {total}, {speed}, loss {loss:.2f}, {left:.0f} s left in the epoch"
+            trainer,
+            f"step {batch_idx + 1} of {total}, {speed}, loss {loss:.2f}, {left:.0f} s left in the epoch",
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -68,7 +68,7 @@ class WandbRun(Logger):
         self._project = project or os.environ.get("WANDB_PROJECT") or "scan-lightning"
         self._entity, self._tags = entity, tags
         self._name = name or os.environ.get("WANDB_NAME") or self._folder.name
-        self._group, self.config, self.resumed = group, dict(config or {}), resumed
+        self.group, self.config, self.resumed = group, dict(config or {}), resumed
         self._log_checkpoints = log_checkpoints
         self._run: Run | None = None
         self._checkpoints: ModelCheckpoint | None = None
@@ -99,7 +99,7 @@ class WandbRun(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Log the module's hyperparameters, where no resolved configuration went in when the run was opened."""
+        """Log the module's hyperparameters, where the run was opened without a configuration."""
         if not self.config and isinstance(params, Mapping):
             self.experiment.config.update(dict(params), allow_val_change=True)
 
@@ -154,7 +154,7 @@ class WandbRun(Logger):
                 project=self._project,
                 entity=self._entity,
                 name=self._name,
-                group=self._group,
+                group=self.group,
                 tags=self._tags or None,
                 job_type="train",
                 config=self.config,
