@@ -53,7 +53,7 @@ def init_weights(module: ScanModule, path: str, trust: Sequence[str] = ()) -> No
         )
         raise ScanError(
             f"init_from: {path}: its weights do not fit the model of this run "
-            f"({what or 'no name is shared'}); give model settings of the same sizes, they are in its run's config.yaml"
+            f"({what or 'no name is shared'}); give model settings of the same sizes (its run's config.yaml)"
         )
     module.load_state_dict({**own, **{name: value for name, value in state.items() if name in own}})
     fresh = sorted(name for name in own if name not in state)

@@ -248,7 +248,7 @@ class ScanModule(pl.LightningModule):
             all_reduce=functools.partial(self.trainer.strategy.reduce, reduce_op="sum"),
         )
         self.metrics = RetrievalMetrics.from_ranks(self.ranks)
-        # Equal on every process: a maximum changes nothing, and Lightning does not warn of values not reduced.
+        # Equal on every process: a maximum changes nothing, and Lightning does not warn.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         figures = {
             name: torch.tensor(value, dtype=dtype, device=self.device)
