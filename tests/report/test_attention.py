@@ -31,8 +31,8 @@ def test_explains_with_the_weights_of_the_rule(scenes, checkpoint, direction) ->
         regions = model.network.encode_images(
             torch.from_numpy(features.astype(np.float32)), torch.tensor([count])
         )
-        ids = torch.tensor([model.vocabulary.encode(SENTENCE.split())])
-        words = model.network.encode_captions(ids, torch.tensor([ids.shape[1]]))
+        ids = torch.tensor([model.network.text_encoder.tokenize([SENTENCE])[0]])
+        words, _ = model.network.encode_captions(ids, torch.tensor([ids.shape[1]]))
         rule = Attention(direction, aggregation="mean")
         weights, relevance = attend(regions[0], words[0], rule)
     expected = weights.numpy() if direction == "t2i" else weights.numpy().T

@@ -1,7 +1,7 @@
 """Trained models as files: what a checkpoint says of the module, read without running code.
 
 Under Lightning's `hyper_parameters` lies the specification of the module's parts (see specification.py),
-under `state_dict` their weights. Both are tensors and plain values, which `torch.load(weights_only=True)` reads.
+under `state_dict` their weights. Both are tensors and plain values, read by `torch.load(weights_only=True)`.
 """
 
 from __future__ import annotations
