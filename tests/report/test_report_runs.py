@@ -15,10 +15,10 @@ from scan_lightning.data.writer import ImageRecord, write_store
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import load
 from scan_lightning.report.explorer import explorer_data
+from scan_lightning.report.hardest import query_tables
 from scan_lightning.report.page_data import BUCKETS, shares, thinned
 from scan_lightning.report.page_file import report_page
 from scan_lightning.report.paper_row import paper_row
-from scan_lightning.report.query_table import query_tables
 from scan_lightning.report.rank_model import rank_model
 from scan_lightning.report.runs import one_each, read_runs, swept_keys
 from scan_lightning.retrieval.queries import Queries
@@ -281,12 +281,12 @@ def test_query_tables_show_worst_and_best() -> None:
     ranks = Ranks(np.array([0, 1, 0, 0]), np.arange(4), ranks_t2i, gold, np.arange(8), 4, top=top)
     tables = dict(query_tables(Queries("test", ranks, list("abcd"), captions), lambda image: f"[{image}]"))
     assert tables["Worst, text to image"][:2] == [
-        ("caption <1>", ["[0]"], "[1]", 4),
-        ("caption <4>", ["[2]"], "[0]", 3),
+        ("t2i", "caption <1>", 4, ["[0]"], "[1]", 1.0),
+        ("t2i", "caption <4>", 3, ["[2]"], "[0]", 1.0),
     ]
     assert [row.query[-2] for row in tables["Best, text to image"]] == ["2", "7", "6", "5", "0"]
     first = tables["Worst, image to text"][0]
-    assert first == ("[1]", ["caption <2>", "caption <3>"], "caption <4>", 2)
+    assert first == ("i2t", "[1]", 2, ["caption <2>", "caption <3>"], "caption <4>", 0.9)
 
 
 HOSTILE = "</script><script>alert(1)</script>"

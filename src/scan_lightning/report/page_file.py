@@ -21,9 +21,9 @@ from scan_lightning.model.checkpoint import load
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.report.attention import require_features
 from scan_lightning.report.explorer import explorer_data
+from scan_lightning.report.hardest import QueryRow, query_tables
 from scan_lightning.report.page_data import BUCKETS, run_data
 from scan_lightning.report.pictures import data_uri, find_picture, open_picture
-from scan_lightning.report.query_table import QueryRow, query_tables
 from scan_lightning.report.rank_model import rank_model
 from scan_lightning.report.run_tables import recall_rows, record_cells
 from scan_lightning.report.runs import Run, comparable, one_each, swept_keys

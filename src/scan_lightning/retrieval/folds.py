@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -11,22 +10,19 @@ from scan_lightning.errors import ScanError
 from scan_lightning.retrieval.tiles import Span
 
 
-@dataclass(frozen=True)
-class Fold:
-    """A part of a split: a run of its images, and the run of their captions once sorted by image."""
+def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list[tuple[Span, Span]]:
+    """Return the images and the captions of each fold, as spans.
 
-    images: Span
-    captions: Span
-
-
-def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list[Fold]:
-    """Cut a split by the image of each caption, ascending; captions of -1 are in no fold.
+    Args:
+        image_count: N, the split's images.
+        caption_image: (C,) integers, the image of each caption, ascending; captions of -1 are in no fold.
+        folds: how many.
 
     Raises:
         ScanError: folds do not divide the images, or a fold has no caption.
 
     >>> cut_folds(4, torch.tensor([0, 0, 1, 3]), 2)
-    [Fold(images=(0, 2), captions=(0, 3)), Fold(images=(2, 4), captions=(3, 4))]
+    [((0, 2), (0, 3)), ((2, 4), (3, 4))]
     """
     if folds < 1 or image_count % folds:
         raise ScanError(
@@ -34,12 +30,10 @@ def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list
             "give a divisor (1: all at once)"
         )
     borders = torch.arange(folds + 1) * (image_count // folds)
-    images = pairwise(borders.tolist())
-    captions = pairwise(torch.searchsorted(caption_image, borders).tolist())
-    cut = list(map(Fold, images, captions))
-    for number, fold in enumerate(cut, 1):
-        if fold.captions[0] == fold.captions[1]:
+    captions = list(pairwise(torch.searchsorted(caption_image, borders).tolist()))
+    for number, (start, stop) in enumerate(captions, 1):
+        if start == stop:
             raise ScanError(
                 f"fold {number} of {folds} has no caption, so its recall is undefined; use fewer folds"
             )
-    return cut
+    return list(zip(pairwise(borders.tolist()), captions, strict=True))

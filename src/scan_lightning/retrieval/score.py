@@ -190,9 +190,9 @@ def _tiles(
     caption_bytes = [member.captions.item_bytes[order_C] for member in members]
     ownerless = _spans(caption_bytes, 0, int((sorted_C < 0).sum()), budget // 8, longest)
     tiles: list[Tile] = []
-    for fold in cut_folds(len(members[0].images), sorted_C, folds):
-        image_spans = _spans(image_bytes, *fold.images, budget // 8, longest)
-        caption_spans = _spans(caption_bytes, *fold.captions, budget // 8, longest)
+    for images, captions in cut_folds(len(members[0].images), sorted_C, folds):
+        image_spans = _spans(image_bytes, *images, budget // 8, longest)
+        caption_spans = _spans(caption_bytes, *captions, budget // 8, longest)
         tiles += plan_tiles(image_spans, ownerless + caption_spans, sorted_C)
     return tiles
 
