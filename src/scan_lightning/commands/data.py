@@ -172,8 +172,8 @@ def _count(problems: int) -> str:
 def _show(args: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from scan_lightning.data.show import summary
     from scan_lightning.data.store import Store
-    from scan_lightning.data.summary import summary
 
     Console(soft_wrap=True, highlight=False).print(summary(Store(args.path), args.samples))
     return 0

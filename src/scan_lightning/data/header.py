@@ -51,11 +51,7 @@ class Header:
     identity: Identity
 
     def require_same(self) -> None:
-        """Refuse a path that no longer leads to the file this header was read from.
-
-        Raises:
-            ScanError: it was removed, replaced or cut.
-        """
+        """Raise a ScanError when the path no longer leads to the file this header was read from."""
         try:
             found = Identity.of(self.path.stat())
         except OSError as error:
@@ -69,13 +65,10 @@ class Header:
             )
 
     def require_unwritten(self, file: BinaryIO) -> None:
-        """Refuse an open file that was written to since this header was read.
+        """Raise a ScanError when the open file was written to since this header was read.
 
         An unlinked file stays intact under an open handle; one written to does not, and touching the missing
         pages of a shorter one through a memory map would kill the process.
-
-        Raises:
-            ScanError: it was cut or overwritten.
         """
         if Identity.of(os.fstat(file.fileno()))[2:] != self.identity[2:]:
             raise ScanError(
@@ -83,11 +76,7 @@ class Header:
             )
 
     def require_split(self, split: str) -> None:
-        """Refuse a split without images.
-
-        Raises:
-            ScanError: there are none.
-        """
+        """Raise a ScanError when there is no image of a split."""
         if split not in self.splits:
             there = ", ".join(f"{name} ({count:,} images)" for name, count in self.splits.items())
             raise ScanError(f"{self.path}: has no split {split!r}. It has {there}.")
@@ -100,10 +89,10 @@ def read_header(path: Path) -> Header:
         ScanError: missing, no HDF5 file, no store, of another version, unfinished, or cut short.
     """
     try:
-        there = path.exists()
+        is_there = path.exists()
     except PermissionError as error:
         raise _forbidden(path) from error
-    if not there:
+    if not is_there:
         raise ScanError(
             f"{path}: there is no such file. `scan-lightning data build --help` shows how to make a store."
         )

@@ -42,15 +42,7 @@ class _Line:
 
 
 def open_source(root: Path, captions: Path | None = None) -> Source:
-    """Find the lines of all files and join them with captions.
-
-    Args:
-        root: a folder with TSV files, or one file.
-        captions: where the captions are (see `read_captions`), by default in the folder.
-
-    Raises:
-        ScanError: no file, a damaged line, or captions that do not fit.
-    """
+    """Find the lines of all TSV files of a folder, or of one file, and join them with captions."""
     files = find_files(root, ("*.tsv", "*.tsv.[0-9]*"))
     index = read_captions(captions or (root.parent if root.is_file() else root))
     width = _feature_width(files[0])

@@ -25,12 +25,7 @@ class Entry:
 
 
 class CaptionIndex:
-    """Captioned images, found by any of the names that feature files use for them.
-
-    Args:
-        origin: the file or folder the captions come from, for messages.
-        entries: each image with its other names.
-    """
+    """Captioned images of a file or folder, found by any of the names that feature files use for them."""
 
     def __init__(self, origin: Path, entries: Iterable[tuple[Entry, tuple[str, ...]]]) -> None:
         self.origin = origin
@@ -45,11 +40,7 @@ class CaptionIndex:
             raise ScanError(f"{origin}: holds no captioned image.")
 
     def find(self, name: str) -> int | None:
-        """The row in `entries` of an image, by its id in a feature file; None when it has no captions.
-
-        Raises:
-            ScanError: the name fits several images.
-        """
+        """The row in `entries` of an image, by its id in a feature file; None when it has no captions."""
         for key in (name, PurePosixPath(name).stem, name.lstrip("0")):
             row = self._row.get(key)
             if row == _AMBIGUOUS:

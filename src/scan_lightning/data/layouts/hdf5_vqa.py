@@ -33,15 +33,7 @@ HEIGHT = ("image_h", "heights")
 
 
 def open_source(root: Path, captions: Path | None = None) -> Source:
-    """Find the files and join them with captions.
-
-    Args:
-        root: a folder with `.hdf5` or `.h5` files, or one file.
-        captions: where the captions are (see `read_captions`), by default in the folder.
-
-    Raises:
-        ScanError: no file, a damaged one, or captions that do not fit.
-    """
+    """Find the `.hdf5` and `.h5` files of a folder, or one file, and join them with captions."""
     files = find_files(root, ("*.hdf5", "*.h5"))
     index = read_captions(captions or (root.parent if root.is_file() else root))
     dumps = [_Dump(file) for file in files]

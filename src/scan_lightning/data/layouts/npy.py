@@ -40,11 +40,7 @@ class UnknownVersionError(ValueError):
 
 
 def parse_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, Fortran order and type of an open `.npy` file.
-
-    Raises:
-        HEADER_ERRORS: it is damaged or of an unknown version.
-    """
+    """Shape, Fortran order and type of an open `.npy` file; one of HEADER_ERRORS when it is damaged."""
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(file)
@@ -79,12 +75,7 @@ def read_npy_header(path: Path) -> NpyHeader:
 
 
 def map_npy(path: Path, expected: str, rank: int) -> np.ndarray:
-    """A float array of the file as a read-only memory map.
-
-    Args:
-        path: the file.
-        expected: its shape in words, for messages.
-        rank: number of dimensions.
+    """A float array as a read-only memory map; messages call its shape of `rank` dimensions `expected`.
 
     Raises:
         FileError: as `read_npy_header`; or wrong rank, no floats, empty, cut short, too long.
@@ -102,11 +93,7 @@ def map_npy(path: Path, expected: str, rank: int) -> np.ndarray:
 
 
 def require_complete(path: Path, header: NpyHeader) -> None:
-    """Check that the file is as long as its header says.
-
-    Raises:
-        FileError: it is cut short or too long.
-    """
+    """Raise a FileError when the file is not as long as its header says."""
     difference = header.file_bytes - header.expected_bytes
     if difference:
         state, words = ("truncated", "cut short") if difference < 0 else ("too long", "too long")

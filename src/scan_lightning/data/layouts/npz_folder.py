@@ -27,15 +27,7 @@ _DAMAGE = (*HEADER_ERRORS, OSError, zipfile.BadZipFile, zlib.error)
 
 
 def open_source(root: Path, captions: Path | None = None) -> Source:
-    """Find the files and join them with captions.
-
-    Args:
-        root: a folder with `.npz` files, sub-folders too, or one file.
-        captions: where the captions are (see `read_captions`), by default in the folder.
-
-    Raises:
-        ScanError: no file, a damaged one, or captions that do not fit.
-    """
+    """Find the `.npz` files of a folder and its sub-folders, or one file, and join them with captions."""
     files = find_files(root, ("**/*.npz",))
     index = read_captions(captions or (root.parent if root.is_file() else root))
     found, width = [], 0

@@ -32,19 +32,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found out about one folder.
+    """What was found out about one folder."""
 
-    Attributes:
-        title: what the folder is held against.
-        findings: every file in turn; a file with several errors comes several times.
-        notes: what is no error and worth knowing.
-        advice: what to do about the errors.
-    """
-
-    title: str
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
-    advice: str
+    title: str  # what the folder is held against
+    findings: tuple[Finding, ...]  # every file in turn; one with several errors comes several times
+    notes: tuple[str, ...]  # what is no error and worth knowing
+    advice: str  # what to do about the errors
 
     @property
     def problems(self) -> int:
@@ -54,10 +47,6 @@ class Report:
 
 def examine(root: Path, *, progress: bool = True) -> list[Report]:
     """Look at a folder in the released layout, or at one that holds `f30k_precomp` and `coco_precomp`.
-
-    Args:
-        root: the folder.
-        progress: show progress on stderr.
 
     Raises:
         ScanError: no such folder, or nothing in it is like the released layout.

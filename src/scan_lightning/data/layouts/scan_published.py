@@ -17,23 +17,14 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class Published:
-    """A released data set.
-
-    Attributes:
-        title: its name.
-        folder: where it lies in the download.
-        images: of each split.
-        vocabulary: words of its vocabulary.
-        regions: of each image.
-        width: of each feature.
-    """
+    """A released data set."""
 
     title: str
-    folder: str
-    images: dict[str, int]
-    vocabulary: int
-    regions: int = 36
-    width: int = 2048
+    folder: str  # where it lies in the download
+    images: dict[str, int]  # of each split
+    vocabulary: int  # words
+    regions: int = 36  # of each image
+    width: int = 2048  # of each feature
 
     def features_errors(self, split: SplitFiles) -> list[FileError]:
         """How a split's features differ from the published file."""
@@ -73,9 +64,9 @@ class Published:
             words = len(json.loads(path.read_text(encoding="utf-8"))["word2idx"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             return FileError(path, "damaged", f"not a vocabulary ({type(error).__name__})"), True
-        if words != self.vocabulary:
-            return FileError(path, "wrong length", f"{words:,} words, expected {self.vocabulary:,}"), True
-        return FileError(path, "found", f"{words:,} words"), False
+        if words == self.vocabulary:
+            return FileError(path, "found", f"{words:,} words"), False
+        return FileError(path, "wrong length", f"{words:,} words, expected {self.vocabulary:,}"), True
 
     def shape(self, name: str) -> tuple[int, int, int]:
         """The shape of a split's features."""

@@ -23,15 +23,7 @@ ORIGIN = "kaggle datasets download kuanghueilee/scan-features"
 
 
 def open_source(root: Path, captions: Path | None = None) -> Source:
-    """Find and check the splits of a released folder.
-
-    Args:
-        root: the folder with `{split}_ims.npy` and `{split}_caps.txt`.
-        captions: without effect; the folder has its own.
-
-    Raises:
-        ScanError: no folder, no split, half a split, or a damaged file.
-    """
+    """Find and check the splits of a released folder; `captions` has no effect."""
     names = find_splits(root)
     notes = left_out(root)
     if {"test", "testall"} <= set(names):

@@ -23,10 +23,6 @@ def value_bytes(split: SplitFiles) -> int:
 def value_errors(split: SplitFiles, advance: Advance) -> tuple[list[FileError], list[str]]:
     """Read a split's features and boxes, those that could be opened.
 
-    Args:
-        split: its files.
-        advance: progress in bytes.
-
     Returns:
         Errors, at most one a kind and file, with the rows (counted from 0, as NumPy does); and notes.
     """

@@ -16,13 +16,7 @@ Opened = TypeVar("Opened")
 
 
 class FileError(ScanError):
-    """What is wrong with one file.
-
-    Args:
-        path: the file.
-        state: in a word or two: missing, truncated, wrong shape, ...
-        detail: what was found, what was expected and what to do.
-    """
+    """What is wrong with one file: its state in a word or two (missing, truncated, ...), and the details."""
 
     def __init__(self, path: Path, state: str, detail: str) -> None:
         super().__init__(f"{path}: {detail}")
@@ -55,11 +49,7 @@ def reading(root: Path) -> Iterator[None]:
 
 
 def find_files(root: Path, patterns: Sequence[str]) -> list[Path]:
-    """The files in a folder whose names fit one of the patterns (as `Path.glob` takes them), sorted.
-
-    Args:
-        root: a folder, or the one file itself.
-        patterns: of names.
+    """The files in a folder that fit one of the patterns of `Path.glob`, sorted; a file `root` itself.
 
     Raises:
         ScanError: no such folder, or no such file in it.
@@ -86,11 +76,7 @@ class LineCount:
 
 
 def iter_lines(path: Path) -> Iterator[str]:
-    r"""Lines without surrounding whitespace. Only `\n` ends a line: captions may hold other Unicode breaks.
-
-    Raises:
-        FileError: the file is missing, unreadable, or not UTF-8.
-    """
+    r"""Lines without surrounding whitespace. Only `\n` ends a line, no other Unicode break."""
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
@@ -102,11 +88,7 @@ def iter_lines(path: Path) -> Iterator[str]:
 
 
 def count_lines(path: Path) -> LineCount:
-    """Count lines and find the empty ones.
-
-    Raises:
-        FileError: as `iter_lines`.
-    """
+    """Count lines and find the empty ones."""
     count, empty = 0, []
     for count, line in enumerate(iter_lines(path), start=1):
         if not line:

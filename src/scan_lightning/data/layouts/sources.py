@@ -22,23 +22,14 @@ LAYOUTS = ("scan-release", "bottom-up-tsv", "npz-folder", "hdf5-vqa")
 
 @dataclass(frozen=True)
 class Source:
-    """A data set found on disk, checked as far as that goes without reading features.
+    """A data set found on disk, checked as far as that goes without reading features."""
 
-    Attributes:
-        name: what the store's attribute `source` will say.
-        images: number of records.
-        regions: regions of all records.
-        feature_dim: width of every feature.
-        records: starts reading; each image is in memory only while it is used.
-        notes: what the user should know about the data, one line each.
-    """
-
-    name: str
+    name: str  # the store's attribute `source`
     images: int
-    regions: int
+    regions: int  # of all images
     feature_dim: int
-    records: Callable[[], Iterator[ImageRecord]]
-    notes: tuple[str, ...] = ()
+    records: Callable[[], Iterator[ImageRecord]]  # starts reading, an image at a time
+    notes: tuple[str, ...] = ()  # what the user should know about the data
 
 
 def open_layout(name: str, root: Path, captions: Path | None = None) -> Source:
