@@ -70,7 +70,10 @@ class Request:
 
     def groups(self) -> dict[str, list[str]]:
         """Every group with its options, the user's own too."""
-        names = [*groups(self.config_name), *(name for folder in self.config_dirs for name in _folders(folder))]
+        names = [
+            *groups(self.config_name),
+            *(name for folder in self.config_dirs for name in _folders(folder)),
+        ]
         return {name: self.options(name) for name in dict.fromkeys(names)}
 
     def own_groups(self) -> set[str]:
@@ -112,7 +115,9 @@ def read_request(command: Command, arguments: list[str]) -> Request:
     parser.__class__, parser.command = _Parser, command.name  # type: ignore[attr-defined]
     found = parser.parse_intermixed_args(arguments)
     if found.experimental_rerun is not None:
-        raise ScanError("--experimental-rerun: unpickles a file, which may run code; give the overrides instead")
+        raise ScanError(
+            "--experimental-rerun: unpickles a file, which may run code; give the overrides instead"
+        )
     folders = [] if found.config_dir is None else [Path(found.config_dir).expanduser().resolve()]
     for folder in folders:
         if not folder.is_dir():
@@ -121,7 +126,7 @@ def read_request(command: Command, arguments: list[str]) -> Request:
             )
     flags = [word for word in arguments if word not in found.overrides]
     return Request(
-        overrides=found.overrides,
+        overrides=[without_option(word) for word in found.overrides],
         flags=_without_folder(flags),
         multirun=found.multirun,
         help=found.help,
@@ -129,6 +134,14 @@ def read_request(command: Command, arguments: list[str]) -> Request:
         config_dirs=folders,
         config_name=found.config_name or command.config_name,
     )
+
+
+def without_option(word: str) -> str:
+    """`GROUP=null` as Hydra takes it."""
+    group, _, value = word.partition("=")
+    if value != "null" or not ("/" in group or (conf_dir() / group).is_dir()):
+        return word
+    return f"{group}=[]" if group in ("callbacks", "logger") else f"~{group}"
 
 
 def _without_folder(flags: list[str]) -> list[str]:

@@ -40,7 +40,9 @@ def check_overrides(
             remedy = "expected key=value; a value that holds = or , needs quotes: 'key=\"a=b\"'"
             problems.append(Problem(word, f"not understood ({reason})", remedy))
             continue
-        problem = None if override.is_hydra_override() else _problem(override, command, groups, request, multirun)
+        problem = (
+            None if override.is_hydra_override() else _problem(override, command, groups, request, multirun)
+        )
         if problem is None:
             usable.append(override)
         else:

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
-from scan_lightning.errors import ScanError
 from scan_lightning.config.command import Command
 from scan_lightning.config.devices import check_devices, use_own_gpu
 from scan_lightning.config.run_hash import config_hash
 from scan_lightning.config.schema import plain
+from scan_lightning.errors import ScanError
 
 ERROR_FILE = "error.txt"  # why a job of a sweep failed; gone when it runs again
 
