@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scan_lightning.choices import Aggregation, Negatives, Rule
-from scan_lightning.conf_dir import conf_dir, group_options
-from scan_lightning.launch.command import read_request
-from scan_lightning.launch.plan import make_plan, plain_values, unchecked
-from scan_lightning.validate import build
 
-from scan_lightning import names
 from scan_lightning.commands.train import command
-from scan_lightning.config import TrainConfig
+from scan_lightning.config.command import read_request
+from scan_lightning.config.compose import compose_config, make_plan
+from scan_lightning.config.conf_dir import conf_dir, group_options
+from scan_lightning.config.nearest import MOVED, RELEASED_NAMES
+from scan_lightning.config.nodes import known_keys
+from scan_lightning.config.schema import TrainConfig, plain
 
 ROWS = ["t2i_lse", "t2i_mean", "i2t_lse", "i2t_mean"]
 ABLATIONS = [
@@ -34,8 +33,9 @@ EXPERIMENTS = [
 
 
 def composed(name: str, *overrides: str) -> TrainConfig:
-    request = read_request(command(), [f"experiment={name}", "data.path=a.h5", *overrides])
-    return build(TrainConfig, plain_values(unchecked(command(), request)))
+    words = [f"experiment={name}", "data.path=a.h5", "run_dir=run", *overrides]
+    config: TrainConfig = compose_config(TrainConfig, "config", words)
+    return config
 
 
 def test_the_list_is_complete() -> None:
@@ -66,14 +66,14 @@ RECIPES = {"flickr30k": FLICKR30K_RECIPE, "coco": COCO_RECIPE, "flickr8k": FLICK
 def test_the_recipe_is_the_released_one(name: str) -> None:
     config = composed(name)
     recipe = RECIPES[name.split("_")[0]]
-    assert config.optimizer.lr == recipe["lr"]
-    assert config.optimizer.decay_epoch == recipe["decay_epoch"]
-    assert config.optimizer.clip_norm == 2.0
-    assert config.trainer.max_epochs == recipe["max_epochs"]
-    assert config.model.embed_size == recipe["embed_size"]
-    assert config.data.batch_size == 128
-    assert config.loss.margin == 0.2
-    assert config.attention.raw_norm == "clipped_l2norm"
+    assert config.optimizer["lr"] == recipe["lr"]
+    assert config.scheduler["decay_epoch"] == recipe["decay_epoch"]
+    assert config.trainer["gradient_clip_val"] == 2.0
+    assert config.trainer["max_epochs"] == recipe["max_epochs"]
+    assert config.model["embed_size"] == recipe["embed_size"]
+    assert config.data["batch_size"] == 128
+    assert config.loss["margin"] == 0.2
+    assert config.attention.get("raw_norm", "clipped_l2norm") == "clipped_l2norm"
 
 
 @pytest.mark.parametrize("data", ["flickr30k", "coco", "flickr8k"])
@@ -81,34 +81,30 @@ def test_the_recipe_is_the_released_one(name: str) -> None:
 def test_the_rows_have_the_papers_temperatures(data: str, row: str) -> None:
     attention = composed(f"{data}_{row}").attention
     direction, aggregation = row.split("_")
-    assert (attention.rule, attention.direction, attention.aggregation) == (
-        "attention",
-        direction,
-        aggregation,
-    )
-    assert attention.smoothing == {"t2i": 9.0, "i2t": 4.0}[direction]
+    assert attention["_target_"] == "scan_lightning.Attention"
+    assert (attention["direction"], attention["aggregation"]) == (direction, aggregation)
+    assert attention["smoothing"] == {"t2i": 9.0, "i2t": 4.0}[direction]
     if aggregation == "lse":
         lse_scale = {"t2i": 6.0, "i2t": 20.0 if data == "coco" else 5.0}
-        assert attention.lse_scale == lse_scale[direction]
+        assert attention["lse_scale"] == lse_scale[direction]
 
 
 @pytest.mark.parametrize(
     ("name", "section", "key", "value"),
     [
-        ("no_hard_negatives", "loss", "negatives", Negatives.all),
+        ("no_hard_negatives", "loss", "negatives", "all"),
         ("image_not_normalized", "model", "normalize_regions", False),
-        ("i2t_sum", "attention", "aggregation", Aggregation.sum),
-        ("i2t_max", "attention", "aggregation", Aggregation.max),
+        ("i2t_sum", "attention", "aggregation", "sum"),
+        ("i2t_max", "attention", "aggregation", "max"),
         ("one_directional_gru", "model", "bidirectional", False),
     ],
 )
 def test_an_ablation_differs_from_its_baseline_in_one_value(
     name: str, section: str, key: str, value: Any
 ) -> None:
-    baseline, ablation = composed("flickr30k_i2t_mean"), composed(f"flickr30k_{name}", "run_dir=same")
-    baseline.run_dir = "same"
-    assert getattr(getattr(ablation, section), key) == value
-    setattr(getattr(baseline, section), key, value)
+    baseline, ablation = plain(composed("flickr30k_i2t_mean")), plain(composed(f"flickr30k_{name}"))
+    assert ablation[section][key] == value
+    baseline[section][key] = value
     assert ablation == baseline
 
 
@@ -116,17 +112,20 @@ def test_an_ablation_differs_from_its_baseline_in_one_value(
 @pytest.mark.parametrize("direction", ["t2i", "i2t"])
 def test_summax_has_no_attention(data: str, direction: str) -> None:
     attention = composed(f"{data}_{direction}_summax").attention
-    assert (attention.rule, attention.direction) == (Rule.summax, direction)
+    assert (attention["_target_"], attention["direction"]) == ("scan_lightning.SumMax", direction)
+    assert not {"smoothing", "raw_norm"} & set(attention)
 
 
 def test_a_choice_on_the_command_line_wins_over_the_experiment() -> None:
     config = composed("flickr8k_t2i_mean", "attention=i2t_lse", "trainer=cpu", "trainer.max_epochs=1")
-    assert (config.attention.direction, config.attention.lse_scale) == ("i2t", 5.0)
-    assert (config.trainer.accelerator, config.trainer.max_epochs) == ("cpu", 1)
-    assert config.model.embed_size == 256
+    assert (config.attention["direction"], config.attention["lse_scale"]) == ("i2t", 5.0)
+    assert (config.trainer["accelerator"], config.trainer["max_epochs"]) == ("cpu", 1)
+    assert config.model["embed_size"] == 256
 
 
-def test_the_released_names_lead_to_keys_that_exist() -> None:
-    from scan_lightning.validate import leaf_keys
-
-    assert set(names.RELEASED_NAMES.values()) <= set(leaf_keys(TrainConfig))
+def test_the_names_of_the_released_code_and_of_earlier_versions_lead_to_keys_that_exist() -> None:
+    config = composed("flickr8k_t2i_mean", "logger=[wandb,tensorboard]")
+    known = {*known_keys(TrainConfig, plain(config)), "attention=t2i_summax", "logger=csv|wandb|tensorboard"}
+    assert set(RELEASED_NAMES.values()) <= known
+    assert set(MOVED.values()) <= known
+    assert not set(MOVED) & known

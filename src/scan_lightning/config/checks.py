@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from scan_lightning.config.nodes import MISSING
 from scan_lightning.config.problems import Problem
 from scan_lightning.config.schema import EnsembleConfig, EvaluateConfig, TrainConfig
-from scan_lightning.options import options_of
+from scan_lightning.options import Range, options_of
 from scan_lightning.places import folder_fault
 from scan_lightning.similarity import Attention
 
@@ -25,6 +25,10 @@ FILES = {
 }
 EVALUATION_TRAINER = ("accelerator", "strategy", "devices", "num_nodes")
 RELEASED_ENCODERS = {"words": ("word_size", "bidirectional"), "regions": ("weight_norm",)}
+
+DEVICES = Range(at_least=1, special=-1, special_meaning="all there are")
+ONE = Range(at_least=1)
+LENGTH = Range(at_least=1, special=-1, special_meaning="no limit")
 
 Config = TrainConfig | EvaluateConfig | EnsembleConfig
 
@@ -80,7 +84,14 @@ def _attention(node: Mapping[str, Any], given: Collection[str]) -> Iterator[str]
 
 
 def contradictions(config: Config) -> Iterator[Problem]:
-    """Problems of settings that exclude each other."""
+    """Problems of numbers that Lightning takes but nothing runs with, and of settings that exclude each other."""
+    limits = {"devices": DEVICES, "num_nodes": ONE}
+    if isinstance(config, TrainConfig):
+        limits |= {"max_epochs": LENGTH, "max_steps": LENGTH, "accumulate_grad_batches": ONE}
+    for name, limit in limits.items():
+        value = config.trainer.get(name)
+        if isinstance(value, int) and not limit.allows(value):
+            yield Problem(f"trainer.{name}", f"found {value}", f"expected an integer, {limit}")
     if not isinstance(config, TrainConfig):
         return
     if config.data.get("cache") == "device" and config.trainer.get("accelerator") == "cpu":

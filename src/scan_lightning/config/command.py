@@ -126,7 +126,7 @@ def read_request(command: Command, arguments: list[str]) -> Request:
             )
     flags = [word for word in arguments if word not in found.overrides]
     return Request(
-        overrides=found.overrides,
+        overrides=[without_option(word) for word in found.overrides],
         flags=_without_folder(flags),
         multirun=found.multirun,
         help=found.help,
@@ -134,6 +134,14 @@ def read_request(command: Command, arguments: list[str]) -> Request:
         config_dirs=folders,
         config_name=found.config_name or command.config_name,
     )
+
+
+def without_option(word: str) -> str:
+    """`GROUP=null` as Hydra takes it."""
+    group, _, value = word.partition("=")
+    if value != "null" or not ("/" in group or (conf_dir() / group).is_dir()):
+        return word
+    return f"{group}=[]" if group in ("callbacks", "logger") else f"~{group}"
 
 
 def _without_folder(flags: list[str]) -> list[str]:

@@ -21,12 +21,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scan_lightning.config import checks
-from scan_lightning.config.command import Command, Request
+from scan_lightning.config.command import Command, Request, without_option
 from scan_lightning.config.conf_dir import conf_dir
 from scan_lightning.config.devices import is_first_process
-from scan_lightning.config.nodes import MISSING, checked
+from scan_lightning.config.nodes import MISSING
 from scan_lightning.config.overrides import check_overrides, text
 from scan_lightning.config.problems import Problem, report
+from scan_lightning.config.validate import checked
 from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.options import options_of
 
@@ -69,9 +70,7 @@ def make_plan(command: Command, request: Request) -> Plan:
     """
     with _hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        multirun = request.multirun or any(
-            word.startswith("sweep=") and word != "sweep=null" for word in request.overrides
-        )
+        multirun = request.multirun or any(word.startswith("sweep=") for word in request.overrides)
         given, problems = check_overrides(request.overrides, command, request, parser, multirun=multirun)
         fixed = [text(override) for override in given if not override.is_sweep_override()]
         fixed += _search_path(request)
@@ -114,7 +113,8 @@ def compose_config(schema: type[Any], config_name: str, overrides: list[str]) ->
         ScanError: all problems in one message.
     """
     with _hydra():
-        cfg = _compose(Request(overrides, [], False, False, False, [], config_name), overrides)
+        words = [without_option(word) for word in overrides]
+        cfg = _compose(Request(words, [], False, False, False, [], config_name), words)
         values = plain_values(cfg, schema)
     config, problems = checked(schema, values)
     if problems:
@@ -167,6 +167,8 @@ def plain_values(cfg: DictConfig, schema: type[Any], folder: Path | None = None)
         raise ScanError(f"the configuration cannot be resolved: {error}") from error
     assert isinstance(values, dict)
     loose = {str(key) for key in cfg if isinstance(cfg.get(key), DictConfig)} - known
+    if values.get("scheduler") == {}:  # `scheduler=null`
+        values["scheduler"] = None
     return {str(key): value for key, value in values.items() if str(key) not in loose}
 
 
@@ -230,7 +232,7 @@ def store_open_sections() -> None:
 def _compose(request: Request, overrides: list[str]) -> DictConfig:
     try:
         return compose(request.config_name, overrides=overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         cause = f"\n{error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
         raise ScanError(
             f"the configuration cannot be composed: {error}{cause}{_extra(str(error))}"

@@ -13,7 +13,7 @@ from scan_lightning.config.checks import EVALUATION_TRAINER
 from scan_lightning.config.command import OPTIONS, Command, Request
 from scan_lightning.config.compose import unchecked
 from scan_lightning.config.conf_dir import conf_dir
-from scan_lightning.config.nodes import EXTRAS, GIVEN, HYDRA_KEYS, MISSING, locate
+from scan_lightning.config.nodes import EXTRAS, HYDRA_KEYS, MISSING, given, locate
 from scan_lightning.config.schema import TrainConfig
 from scan_lightning.options import Option, describe, options_of
 
@@ -90,7 +90,7 @@ def _keys(command: Command, request: Request) -> list[str]:
 def _section(command: Command, name: str, values: dict[str, Any], option: Option) -> list[str]:
     """A section's keys: those of its YAML, and how many more its class takes."""
     target = locate(values["_target_"]) if "_target_" in values else option.hint
-    options = {key: value for key, value in options_of(target).items() if key not in GIVEN.get(name, ())}
+    options = {key: value for key, value in options_of(target).items() if key not in given(name)}
     shown = [key for key in values if key not in HYDRA_KEYS]
     if name == "trainer" and command.schema is not TrainConfig:
         shown = [key for key in shown if key in EVALUATION_TRAINER]
@@ -100,7 +100,7 @@ def _section(command: Command, name: str, values: dict[str, Any], option: Option
     title = summary(target) if ours else f"{target.__module__.partition('.')[0]}'s {target.__name__}"
     lines = [f"  # {title}"]
     for key in shown:
-        found = options.get(key, Option(key, Any, None, "own arguments of parts" if key in EXTRAS else ""))
+        found = options.get(key, Option(key, EXTRAS.get(name, {}).get(key, Any), None, ""))
         lines += _entry(f"{name}.{key}", values.get(key, found.default), found)
     more = [key for key in options if key not in shown]
     if more and not ours and command.schema is TrainConfig:

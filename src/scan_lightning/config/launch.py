@@ -20,9 +20,10 @@ from scan_lightning.config.conf_dir import conf_dir
 from scan_lightning.config.devices import check_devices
 from scan_lightning.config.folders import run_folders
 from scan_lightning.config.help import help_text
-from scan_lightning.config.nodes import WORKING_DIRECTORY, checked
+from scan_lightning.config.nodes import WORKING_DIRECTORY
 from scan_lightning.config.problems import report
 from scan_lightning.config.sweep import run_sweep_job
+from scan_lightning.config.validate import checked
 
 
 def launch(command: Command, arguments: list[str]) -> int:

@@ -24,6 +24,7 @@ RELEASED_NAMES = {
     "lr_update": "scheduler.decay_epoch",
     "grad_clip": "trainer.gradient_clip_val",
     "num_epochs": "trainer.max_epochs",
+    "epochs": "trainer.max_epochs",
 }
 # Keys of earlier versions.
 MOVED = {
@@ -55,6 +56,8 @@ def nearest_key(key: str, known: Sequence[str]) -> str:
     if key in MOVED:
         return f"it is {MOVED[key]} now"
     section, last = _split(key)
+    if RELEASED_NAMES.get(last) in known:
+        return f"did you mean {RELEASED_NAMES[last]}?"
     siblings = {_split(name)[1]: name for name in known if section and _split(name)[0] == section}
     anywhere = {_split(name)[1]: name for name in reversed(known)}
     anywhere.update({name: target for name, target in RELEASED_NAMES.items() if target in known})

@@ -43,15 +43,17 @@ def hashed_values(values: Mapping[str, Any]) -> dict[str, Any]:
             continue
         section, name = key.split(".")
         (kept.get(section) or {}).pop(name, None)
-    _replace(kept, str(values.get("run_dir")))
+    _normalise(kept, str(values.get("run_dir")))
     kept["data"]["path"] = PurePath(str(kept["data"]["path"])).name
     return kept
 
 
-def _replace(values: Any, run_dir: str) -> None:
-    """Put `${run_dir}` back where a node holds the run's folder: another folder is no other run."""
+def _normalise(values: Any, run_dir: str) -> None:
+    """Put `${run_dir}` back where a node holds the run's folder, and write 2.0 as 2."""
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         if isinstance(value, dict | list):
-            _replace(value, run_dir)
-        elif isinstance(value, str) and value.startswith(run_dir):
+            _normalise(value, run_dir)
+        elif isinstance(value, str) and (value == run_dir or value.startswith(f"{run_dir}/")):
             values[key] = "${run_dir}" + value.removeprefix(run_dir)
+        elif isinstance(value, float) and value.is_integer():
+            values[key] = int(value)

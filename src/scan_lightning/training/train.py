@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
-from scan_lightning.config.nodes import instantiate
+from scan_lightning.config.nodes import instantiate, partial
 from scan_lightning.config.schema import TrainConfig, plain
 from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.files import link_file
@@ -73,15 +73,12 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
 
 def build_module(config: TrainConfig, data: ScanDataModule) -> ScanModule:
     """Return the module that a configuration describes, with fresh weights."""
-    model = instantiate({**config.model, "_partial_": True}, "model")
-    scheduler = (
-        instantiate({**config.scheduler, "_partial_": True}, "scheduler") if config.scheduler else None
-    )
+    model = partial(config.model, "model")
     return ScanModule(
         model(feature_dim=data.feature_dim, vocabulary=data.vocabulary),
         instantiate(config.attention, "attention"),
-        optimizer=instantiate({**config.optimizer, "_partial_": True}, "optimizer"),
-        scheduler=scheduler,
+        optimizer=partial(config.optimizer, "optimizer"),
+        scheduler=partial(config.scheduler, "scheduler") if config.scheduler else None,
         loss=instantiate(config.loss, "loss"),
     )
 
@@ -118,7 +115,7 @@ def _fit(
             SpeedMonitor(),
             NaNMonitor(),
             *([] if quiet() else [progress_bar()]),
-            *(instantiate(node, f"callbacks.{name}") for name, node in config.callbacks.items()),
+            *(instantiate(node, f"callbacks.{name}") for name, node in config.callbacks.items() if node),
             ResumeState(),
             shutdown,
             BestCheckpoint(folder),
@@ -146,6 +143,8 @@ def _loggers(config: TrainConfig, run_dir: Path, point: ResumePoint | None) -> l
     series = MetricsCSV(run_dir, point.step if point else None, point.series if point else None)
     loggers: list[Logger] = [series]
     for name, node in config.logger.items():
+        if node is None:
+            continue
         logger = instantiate(node, f"logger.{name}")
         if isinstance(logger, WandbRun):
             logger.config, logger.resumed = plain(config), point is not None
