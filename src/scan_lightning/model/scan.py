@@ -90,7 +90,9 @@ class ScanModel(Configurable, nn.Module):
         """
         embedded, words = self.text_encoder(tokens, counts)
         embedded = l2_normalise(embedded) if self.normalize_words else at_least_fp32(embedded)
-        padding = torch.arange(embedded.shape[1], device=embedded.device) >= words.to(embedded.device)[:, None]
+        padding = (
+            torch.arange(embedded.shape[1], device=embedded.device) >= words.to(embedded.device)[:, None]
+        )
         return embedded.masked_fill(padding[..., None], 0.0), words
 
 
