@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from scan_lightning.data.datamodule import ScanDataModule
+from scan_lightning.training.callbacks.progress import EncodingProgress
 from scan_lightning.training.results import ResultWriter, check_split, depth
 from scan_lightning.training.trainer import DEVICES, build_trainer, lightning_run
 
@@ -44,8 +45,9 @@ def evaluate_split(
     module.top_k = depth(store, split, folds) if ranks else 0
     node = {name: value for name, value in trainer.items() if name in (*DEVICES, "_target_")}
     with lightning_run():
-        writer = ResultWriter(run_dir, store, split, ranks=ranks)
-        build_trainer(node, run_dir, callbacks=[writer], barebones=False).test(
+        callbacks: list[pl.Callback] = [ResultWriter(run_dir, store, split, ranks=ranks)]
+        callbacks += [EncodingProgress()] if ranks else []
+        build_trainer(node, run_dir, callbacks=callbacks, barebones=False).test(
             module, datamodule=data, verbose=False
         )
     results: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))

@@ -67,7 +67,10 @@ class BestCheckpoint(ModelCheckpoint):
         score, self.best_step = state_dict["score"], state_dict["step"]
         if score is None or not best.exists():
             return
-        if torch.load(best, map_location="cpu", weights_only=True, mmap=True)["global_step"] != self.best_step:
+        if (
+            torch.load(best, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+            != self.best_step
+        ):
             return
         self.best_model_path = self.kth_best_model_path = str(best)
         self.best_model_score = self.kth_value = score
@@ -106,7 +109,9 @@ class LastCheckpoint(ModelCheckpoint):
         stepped = not trainer.fit_loop._should_accumulate()
         # An epoch that was not validated is saved after the first step of the next: of an epoch that has ended
         # Lightning does not resume exactly.
-        due = due or (batch_idx == 0 and trainer.current_epoch > 0 and self.saved_step < trainer.global_step - 1)
+        due = due or (
+            batch_idx == 0 and trainer.current_epoch > 0 and self.saved_step < trainer.global_step - 1
+        )
         if trainer.global_step == trainer.max_steps:
             trainer.should_stop = True  # this way Lightning validates before it stops within an epoch
         if due and stepped and not (trainer.should_stop or last_of_epoch or trainer.fast_dev_run):

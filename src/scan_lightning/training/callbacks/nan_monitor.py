@@ -126,9 +126,7 @@ class NaNMonitor(pl.Callback):
             f"negatives (loss.warmup_steps={_warmup(trainer)}); {check} tells whether the features are complete"
         )
 
-    def _hint(
-        self, trainer: pl.Trainer, module: pl.LightningModule, step: int, pairs: float
-    ) -> ScanWarning:
+    def _hint(self, trainer: pl.Trainer, module: pl.LightningModule, step: int, pairs: float) -> ScanWarning:
         every = module.loss.negatives_at(step - 1) == "all"  # type: ignore[union-attr, operator]
         formula = "2 x batch x (batch - 1) x margin" if every else "2 x batch x margin"
         value = _plateau(module.loss, pairs, step, trainer.world_size)  # type: ignore[arg-type]
