@@ -189,7 +189,7 @@ def _coerce_plain(hint: Any, value: Any, limits: Range | None) -> Any:
         _require(math.isfinite(value) and (limits is None or limits.allows(value)))
         return hint(value)
     # A class of objects: a plain value cannot be one of them.
-    if isinstance(hint, type) and isinstance(value, str | int | float | list):
+    if isinstance(hint, type) and isinstance(value, str | int | float | list | Mapping):
         _require(isinstance(value, hint))
     return value
 

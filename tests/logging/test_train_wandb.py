@@ -49,7 +49,11 @@ def run_dir(finished: dict[str, Any], train: Train, capfd: pytest.CaptureFixture
     if "printed" not in finished:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            words = ["logger.panel_every_epochs=2", "logger.tags=[a,b]", "logger.log_checkpoints=true"]
+            words = [
+                "callbacks.panels.every_epochs=2",
+                "logger.wandb.tags=[a,b]",
+                "logger.wandb.log_checkpoints=true",
+            ]
             assert train("logger=wandb", *words, "trainer.max_epochs=3", f"run_dir={folder}") == 0
         finished["printed"], finished["warned"] = capfd.readouterr(), caught
     return folder

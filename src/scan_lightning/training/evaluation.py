@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scan_lightning.training.callbacks.progress import EncodingProgress
 from scan_lightning.training.results import ResultWriter, check_split, depth
 from scan_lightning.training.trainer import DEVICES, build_trainer, lightning_run
 
@@ -40,8 +41,9 @@ def evaluate_split(
     module.top_k = depth(store, split, folds) if ranks else 0
     node = {name: value for name, value in trainer.items() if name in (*DEVICES, "_target_")}
     with lightning_run():
-        writer = ResultWriter(run_dir, store, split, ranks=ranks)
-        build_trainer(node, run_dir, callbacks=[writer], barebones=False).test(
+        callbacks: list[pl.Callback] = [ResultWriter(run_dir, store, split, ranks=ranks)]
+        callbacks += [EncodingProgress()] if ranks else []
+        build_trainer(node, run_dir, callbacks=callbacks, barebones=False).test(
             module, datamodule=data, verbose=False
         )
     results: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))

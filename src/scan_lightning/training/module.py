@@ -254,9 +254,15 @@ class ScanModule(pl.LightningModule):
             name: torch.tensor(value, dtype=dtype, device=self.device)
             for name, value in flat_metrics(self.metrics, stage).items()
         }
-        self.log_dict(
-            figures, sync_dist=self.trainer.world_size > 1, reduce_fx="max", add_dataloader_idx=False
-        )
+        for name, value in figures.items():
+            self.log(
+                name,
+                value,
+                prog_bar=name.endswith("rsum"),
+                sync_dist=self.trainer.world_size > 1,
+                reduce_fx="max",
+                add_dataloader_idx=False,
+            )
 
 
 def flat_metrics(metrics: RetrievalMetrics, stage: str) -> dict[str, float]:
