@@ -84,7 +84,7 @@ def _attention(node: Mapping[str, Any], given: Collection[str]) -> Iterator[str]
 
 
 def contradictions(config: Config) -> Iterator[Problem]:
-    """Problems of numbers that Lightning takes but nothing runs with, and of settings that exclude each other."""
+    """Problems of numbers that nothing runs with, and of settings that exclude each other."""
     limits = {"devices": DEVICES, "num_nodes": ONE}
     if isinstance(config, TrainConfig):
         limits |= {"max_epochs": LENGTH, "max_steps": LENGTH, "accumulate_grad_batches": ONE}
