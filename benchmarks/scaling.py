@@ -31,9 +31,8 @@ from measuring import machine, peak_memory
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.data.order import rank_slice
 from scan_lightning.data.text import SPECIALS, Vocabulary
-from scan_lightning.model.scan import ScanModel
+from scan_lightning.model.scan import ScanModel, encode_pairs
 from scan_lightning.similarity import Attention, triplet_loss
-from scan_lightning.training.loss import encode_pairs
 from scan_lightning.training.loss_share import loss_share
 
 RULE = Attention("t2i", 9.0, aggregation="mean")

@@ -12,9 +12,10 @@ from torch import Tensor
 
 import loop_reference as reference
 from scan_lightning.data.order import rank_slice
+from scan_lightning.model.scan import Embedded
 from scan_lightning.similarity import Attention, Similarity, SumMax
 from scan_lightning.similarity.base import Side
-from scan_lightning.training.gather import Embedded, gather_pairs
+from scan_lightning.training.gather import gather_pairs
 from scan_lightning.training.loss_share import loss_share
 
 RULES = [Attention("t2i"), Attention("i2t", 4.0, "softmax", "mean"), SumMax("t2i")]

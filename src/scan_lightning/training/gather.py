@@ -16,25 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
-@dataclass(frozen=True)
-class Embedded:
-    """Pairs of images and captions.
-
-    Attributes:
-        regions: (n, K, D) fp32.
-        words: (n, W, D) fp32.
-        region_counts: (n,) int64, on the CPU.
-        word_counts: (n,) int64, on the CPU.
-    """
-
-    regions: Tensor
-    words: Tensor
-    region_counts: Tensor
-    word_counts: Tensor
-
-    def __len__(self) -> int:
-        return len(self.region_counts)
+from scan_lightning.model.scan import Embedded
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scan_lightning.model.scan import Embedded
 from scan_lightning.similarity import Similarity, similarity_matrix, similarity_pairs
 from scan_lightning.similarity.triplet import (
     Hardest,
@@ -17,7 +18,7 @@ from scan_lightning.similarity.triplet import (
     merge_columns,
     mine_hardest,
 )
-from scan_lightning.training.gather import Embedded, Gathered, gather_pairs, gather_rows, gather_vector
+from scan_lightning.training.gather import Gathered, gather_pairs, gather_rows, gather_vector
 
 
 def loss_share(own: Embedded, rule: Similarity, *, margin: float, negatives: str) -> Tensor:

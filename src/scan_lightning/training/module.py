@@ -21,13 +21,13 @@ from torch.optim import Optimizer
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.errors import ScanWarning
 from scan_lightning.model.checkpoint import build_parts, check_state, read_checkpoint
-from scan_lightning.model.scan import ScanModel
+from scan_lightning.model.scan import ScanModel, encode_pairs
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.score import rank_split
 from scan_lightning.similarity import Attention, Similarity
 from scan_lightning.specification import specification
-from scan_lightning.training.loss import TripletLoss, batch_loss, encode_pairs
+from scan_lightning.training.loss import TripletLoss, batch_loss
 from scan_lightning.training.optimizers import build_optimizer, build_scheduler
 from scan_lightning.training.split_embeddings import SplitEmbeddings
 
