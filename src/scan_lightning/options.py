@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 REQUIRED = inspect.Parameter.empty
+ANY_NODE = "a node with _target_"
 NODE = "_target_"  # the key of a mapping that names a class
 
 
@@ -126,7 +127,9 @@ def describe(hint: Any) -> str:
     limits, hint = _range(hint)
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(describe(part) for part in get_args(hint)))
+        parts = list(dict.fromkeys(describe(part) for part in get_args(hint)))
+        plain = [part for part in parts if part not in ("null", ANY_NODE)]
+        return " or ".join(part for part in parts if part != ANY_NODE or not plain)
     if origin is Literal:
         return "one of " + ", ".join(str(member) for member in get_args(hint))
     if hint in (None, types.NoneType):
@@ -138,7 +141,7 @@ def describe(hint: Any) -> str:
         return "a mapping"
     words = {bool: "true or false", int: "an integer", float: "a number", str: "a string", Path: "a path"}
     if hint not in words:
-        return "any value" if hint is Any else f"a node with {NODE}"
+        return "any value" if hint is Any else ANY_NODE
     return f"{words[hint]}, {limits}" if limits is not None else words[hint]
 
 
