@@ -105,7 +105,7 @@ def _counts(content: Content) -> list[str]:
 
 def _boxes(content: Content) -> list[str]:
     if _region_offsets(content):
-        return []  # reported; nobody knows whose boxes these are
+        return []  # reported; the owners of the boxes are unknown
     offsets, ids = content["region/offsets"], content["image/id"]
     found = box_errors(content["region/boxes"], np.repeat(content["image/size"], np.diff(offsets), axis=0))
     shown = []

@@ -58,7 +58,7 @@ def read_captions(path: Path) -> CaptionIndex:
             `{split}_ids.txt` (one image a line) and `{split}_caps.txt` (as many captions for each, in order).
 
     Raises:
-        ScanError: nothing of the kind is there, or it is faulty.
+        ScanError: there are no captions, or damaged ones.
     """
     if path.is_file():
         return _karpathy(path)
