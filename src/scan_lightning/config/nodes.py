@@ -33,6 +33,7 @@ WORKING_DIRECTORY = "SCAN_LIGHTNING_CWD"  # where the command was given, for pro
 MISSING = "???"  # OmegaConf's mark of a value that the user has to give
 HYDRA_KEYS = (NODE, "_partial_", "_args_", "_recursive_", "_convert_")
 PARTIALS = ("optimizer", "scheduler", "model")  # sections that are given more arguments when they are built
+MAPPINGS = ("callbacks", "logger")  # sections from a name to a node
 # Arguments that the program gives, and keys of a node that are taken out before its class is built.
 GIVEN = {
     "model": ("feature_dim", "vocabulary"),
@@ -93,6 +94,10 @@ def checked(schema: type[Any], values: Mapping[str, Any]) -> tuple[Any, list[Pro
     result = _section(schema, values, "", problems, known)
     for key, node in nodes(schema, values):
         problems += check_node(key, node, known)
+    for name in MAPPINGS:
+        entries = values.get(name)
+        for inner, node in entries.items() if isinstance(entries, Mapping) else ():
+            problems += [] if isinstance(node, Mapping) else [unknown_key(f"{name}.{inner}", known)]
     return (None if problems else result), problems
 
 
@@ -102,7 +107,7 @@ def nodes(schema: type[Any], values: Mapping[str, Any]) -> Iterator[tuple[str, M
         value = values.get(name)
         if not isinstance(value, Mapping) or _dataclass(schema, name):
             continue
-        if name in ("callbacks", "logger"):
+        if name in MAPPINGS:
             for inner, node in value.items():
                 if isinstance(node, Mapping):
                     yield f"{name}.{inner}", node
@@ -208,9 +213,7 @@ def _check_build(key: str, node: Mapping[str, Any], target: Callable[..., Any]) 
     return _BUILT[identity]
 
 
-def _section(
-    schema: type[Any], values: Any, prefix: str, problems: list[Problem], known: list[str]
-) -> Any:
+def _section(schema: type[Any], values: Any, prefix: str, problems: list[Problem], known: list[str]) -> Any:
     if not isinstance(values, Mapping):
         problems.append(Problem(prefix.rstrip("."), f"found {values!r}", f"expected the keys {prefix}..."))
         return None

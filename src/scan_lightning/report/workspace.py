@@ -72,7 +72,7 @@ def build_workspace(entity: str, project: str) -> Any:
 
     Args:
         entity: wandb team or account.
-        project: wandb project, `logger.project` of the runs.
+        project: wandb project, `logger.wandb.project` of the runs.
 
     Raises:
         ScanError: wandb-workspaces is not installed.

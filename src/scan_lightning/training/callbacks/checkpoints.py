@@ -107,8 +107,8 @@ class LastCheckpoint(ModelCheckpoint):
         last_of_epoch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         due = self.every_steps > 0 and trainer.global_step % self.every_steps == 0
         stepped = not trainer.fit_loop._should_accumulate()
-        # An epoch that was not validated is saved after the first step of the next: of an epoch that has ended
-        # Lightning does not resume exactly.
+        # An epoch that was not validated is saved after the first step of the next: of an epoch that has
+        # ended Lightning does not resume exactly.
         due = due or (
             batch_idx == 0 and trainer.current_epoch > 0 and self.saved_step < trainer.global_step - 1
         )

@@ -123,7 +123,8 @@ class NaNMonitor(pl.Callback):
         return ScanError(
             f"optimizer.lr={rate:g}: training has diverged, {seen}; {kept}. "
             f"Start a new run with a smaller rate (optimizer.lr={smaller:g}) or a warm-up with all "
-            f"negatives (loss.warmup_steps={_warmup(trainer)}); {check} tells whether the features are complete"
+            f"negatives (loss.warmup_steps={_warmup(trainer)}); {check} tells whether the features are "
+            "complete"
         )
 
     def _hint(self, trainer: pl.Trainer, module: pl.LightningModule, step: int, pairs: float) -> ScanWarning:
@@ -134,8 +135,8 @@ class NaNMonitor(pl.Callback):
         return ScanWarning(
             f"step {step}: the loss has stayed at {formula} ({value:g} for {pairs:g} pairs) over "
             f"{self._near.maxlen} steps, its value when all similarities are equal. A run may stay there for "
-            "some time and then leave; if val/rsum does not rise either, the embeddings have collapsed: start "
-            f"again with {warm}a smaller rate (optimizer.lr={_rate(trainer) / 2:g})"
+            "some time and then leave; if val/rsum does not rise either, the embeddings have collapsed: "
+            f"start again with {warm}a smaller rate (optimizer.lr={_rate(trainer) / 2:g})"
         )
 
 

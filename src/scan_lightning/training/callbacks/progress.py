@@ -1,4 +1,4 @@
-"""Progress: of a training Lightning's rich bar on a terminal and plain lines elsewhere, and of an evaluation."""
+"""Progress of a training: Lightning's rich bar on a terminal, else plain lines; and that of an evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""metrics.csv: a row every optimizer step and every validation, without gaps or repeated rows after a resume."""
+"""metrics.csv: a row every optimizer step and every validation, without gaps or doubles after a resume."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ class MetricsCSV(Logger):
             names = list(reader.fieldnames or [])
             if names[: len(COLUMNS)] != list(COLUMNS):
                 raise ScanError(
-                    f"{self._source}: the first line is not that of a metrics.csv of this version. Move the file "
-                    "away to start a new series, or resume with the version that wrote it."
+                    f"{self._source}: the first line is not that of a metrics.csv of this version. Move the "
+                    "file away to start a new series, or resume with the version that wrote it."
                 )
             try:
                 rows = [row for row in reader if int(row["step"]) <= step]
