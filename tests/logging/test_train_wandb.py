@@ -152,6 +152,14 @@ def test_jobs_of_a_sweep_share_its_name(tmp_path: Path, train: Train) -> None:
     assert runs[0].id != runs[1].id
 
 
+def test_an_earlier_versions_key_is_told_the_new_one(train: Train, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train("logger=wandb", "logger.project=scenes", "callbacks.panels=5") == 2
+    message = capfd.readouterr().err
+    assert "logger.project: there is no such key; " in message
+    assert "logger.wandb.project" in message
+    assert "callbacks.panels: there is no such key" in message
+
+
 def test_failed_run_is_closed_as_failed(
     tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:

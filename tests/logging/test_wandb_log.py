@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import wandb
 from wandb_file import read_all
 
@@ -117,12 +118,11 @@ def test_checkpoints_become_an_artifact_when_asked(tmp_path: Path, asked: bool) 
         (tmp_path / f"{name}.ckpt").write_bytes(name.encode())
     log = make(tmp_path, log_checkpoints=asked)
     log.log_metrics({"train/loss": 1.0}, step=1)
-    callback = SimpleNamespace(
-        best_model_path=str(tmp_path / "best.ckpt"),
-        last_model_path=str(tmp_path / "last.ckpt"),
-        best_model_score=240.5,
-    )
-    log.after_save_checkpoint(callback)  # type: ignore[arg-type]
+    best, last = str(tmp_path / "best.ckpt"), str(tmp_path / "last.ckpt")
+    for key, *values in (("best", best, "", torch.tensor(240.5)), ("last", "", last, None)):
+        names = ("best_model_path", "last_model_path", "best_model_score")
+        callback = SimpleNamespace(state_key=key, **dict(zip(names, values, strict=True)))
+        log.after_save_checkpoint(callback)  # type: ignore[arg-type]
     log.finalize("success")
     (run,) = read_all(tmp_path)
     expected = {f"model-{run.id}": ["best.ckpt", "last.ckpt"]} if asked else {}

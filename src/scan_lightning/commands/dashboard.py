@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--entity", required=True, help="wandb team or account that owns the project")
-    add("--project", required=True, help="wandb project, logger.project of the runs")
+    add("--project", required=True, help="wandb project, logger.wandb.project of the runs")
     dry_run = "print the workspace as JSON, without a login, and create nothing"
     add("--dry-run", action="store_true", help=dry_run)
 
