@@ -69,7 +69,7 @@ def test_a_disk_that_fills_up(configure: Configure, unbroken: TrainConfig, tmp_p
 def test_a_log_that_may_not_grow(
     configure: Configure, unbroken: TrainConfig, tmp_path: Path, room: int, part: int
 ) -> None:
-    """The checkpoints fit: only metrics.csv grows beyond what is allowed, by a row of which `part` bytes fit."""
+    """The checkpoints fit: only metrics.csv grows past what is allowed, by a row of which `part` bytes fit."""
     from scan_lightning.training.loggers.metrics_csv import MetricsCSV
 
     config = configure(tmp_path / "run", checkpointing={"every_steps": 1})
