@@ -45,7 +45,7 @@ bench: $(STAMP)  ## measure the similarity engine and the reader against the oth
 	$(BIN)/python benchmarks/streaming.py
 
 # DATA=DIR: the features and captions; DRY=1: minutes, on generated data. Also ONLY=ROW,ROW (or all),
-# SEED=N,N and JOBS=N (runs at a time); docs/reproduce.md explains them.
+# SEED=N,N and JOBS=N (trainings at a time); docs/reproduce.md explains them.
 REPRODUCE = $(BIN)/python -m scan_lightning.reproduce
 REPRODUCE_OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(filter-out 0,$(DRY)),--dry) $(if $(ONLY),--only "$(ONLY)") \
 	$(if $(SEED),--seed "$(SEED)") $(if $(JOBS),--jobs "$(JOBS)")

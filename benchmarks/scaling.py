@@ -28,14 +28,12 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from measuring import machine, peak_memory
-from scan_lightning.choices import Negatives
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.data.order import rank_slice
-from scan_lightning.model.scan import ScanModel
-from scan_lightning.settings import ModelConfig
+from scan_lightning.data.text import SPECIALS, Vocabulary
+from scan_lightning.model.scan import ScanModel, encode_pairs
 from scan_lightning.similarity import Attention, triplet_loss
-from scan_lightning.training.encode import encode_pairs
-from scan_lightning.training.global_loss import loss_share
+from scan_lightning.training.loss_share import loss_share
 
 RULE = Attention("t2i", 9.0, aggregation="mean")
 REGIONS = 36
@@ -64,14 +62,15 @@ class Step(nn.Module):
     def __init__(self, sizes: Sizes, part: int | None = None) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.model = ScanModel(sizes.features, sizes.vocabulary, ModelConfig(embed_size=sizes.embed))
+        words = Vocabulary([*SPECIALS, *map(str, range(len(SPECIALS), sizes.vocabulary))])
+        self.model = ScanModel(sizes.features, words, embed_size=sizes.embed)
         self.part = part
 
     def forward(self, batch: PairBatch) -> Tensor:
         """Return what the process differentiates: its share of the loss, times the number of processes."""
-        own = encode_pairs(self.model, batch, self.part)
+        own = encode_pairs(self.model, batch, 1 if self.part is None else -(-len(batch) // self.part))
         if dist.is_initialized():
-            return loss_share(own, RULE, margin=0.2, negatives=Negatives.hardest) * dist.get_world_size()
+            return loss_share(own, RULE, margin=0.2, negatives="hardest") * dist.get_world_size()
         counts = {"region_counts": own.region_counts, "word_counts": own.word_counts}
         return triplet_loss(own.regions, own.words, RULE, **counts)
 
@@ -198,7 +197,7 @@ def main() -> None:
         "sizes": {**vars(sizes), "regions": REGIONS},
         "gpu": "not measured",
         "processes": [],
-        "large_batch": [],
+        "micro_batches": [],
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     (whole,) = run(alone, 1, sizes, sizes.batch, None, arguments.rounds)
@@ -214,7 +213,7 @@ def main() -> None:
         for part in (None, sizes.part):
             (found,) = run(alone, 1, sizes, pairs, part, 1 if pairs > sizes.batch else 3)
             case = {"part": part, **found}
-            report["large_batch"].append(case)
+            report["micro_batches"].append(case)
             print(large_line(case), flush=True)
     (arguments.out / "scaling.json").write_text(json.dumps(report, indent=1) + "\n")
     draw(report, arguments.out / "scaling.png")
@@ -272,8 +271,8 @@ def draw(report: dict[str, Any], path: Path) -> None:
     memory_axis.set(title="memory of a step, largest process (MiB)", xlabel="processes", xticks=counts)
     memory_axis.legend()
     for part, colour in ((None, "#c44e52"), (report["sizes"]["part"], "#1b6ca8")):
-        cases = [case for case in report["large_batch"] if case["part"] == part]
-        label = f"{part} at a time (loss.large_batch)" if part else "at once"
+        cases = [case for case in report["micro_batches"] if case["part"] == part]
+        label = f"{part} at a time (loss.micro_batches)" if part else "at once"
         large_axis.plot(
             [case["pairs"] for case in cases],
             [case["peak_bytes"] / 2**20 for case in cases],

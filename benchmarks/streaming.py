@@ -2,7 +2,8 @@
 
 One process and loader workers; float16 and float32, 36 regions and 10 to 100. Competitors read the same rows
 in turn, so that the ratios stay right on a busy machine. With workers the store comes through the project's
-loader, the others through a torch DataLoader of their own. Writes streaming.json and streaming.png and prints the table.
+loader, the others through a torch DataLoader of their own. Writes streaming.json and streaming.png and
+prints the table.
 
     python benchmarks/streaming.py             # some minutes, needs about 4 GB on the disk and in memory
     python benchmarks/streaming.py --quick     # seconds, tiny sizes: only shows that it works

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 
 from measuring import peak_memory
+from scan_lightning.data.text import SPECIALS, Vocabulary
 from scan_lightning.model.scan import ScanModel
-from scan_lightning.settings import ModelConfig
 from scan_lightning.similarity import Attention, triplet_loss
 
 FEATURE_DIM, VOCABULARY, REGIONS, WORDS = 2048, 8500, 36, (8, 20)
@@ -24,7 +24,8 @@ def training_step(
 ) -> Callable[[], torch.Tensor]:
     """One step on `batch` pairs of float16 features, 36 x 2048, and captions of 8 to 20 words."""
     generator = torch.Generator().manual_seed(0)
-    model = ScanModel(FEATURE_DIM, VOCABULARY, ModelConfig(embed_size=embed_size)).to(device)
+    vocabulary = Vocabulary([*SPECIALS, *map(str, range(len(SPECIALS), VOCABULARY))])
+    model = ScanModel(FEATURE_DIM, vocabulary, embed_size=embed_size).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
     features = torch.rand(batch, REGIONS, FEATURE_DIM, generator=generator).half().to(device)
     tokens = torch.randint(4, VOCABULARY, (batch, WORDS[1]), generator=generator).to(device)
@@ -33,9 +34,10 @@ def training_step(
 
     def step() -> torch.Tensor:
         optimizer.zero_grad()
+        words, _ = model.encode_captions(tokens, word_counts)
         loss = triplet_loss(
             model.encode_images(features, region_counts.to(device)),
-            model.encode_captions(tokens, word_counts),
+            words,
             rule,
             region_counts=region_counts,
             word_counts=word_counts,

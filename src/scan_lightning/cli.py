@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 
+from scan_lightning import threads
 from scan_lightning.errors import ScanError, plain_warnings
 from scan_lightning.quiet import quietened
 
@@ -51,6 +52,7 @@ EXAMPLES = """examples:
 def main(argv: list[str] | None = None) -> int:
     """Run `scan-lightning ARGV` and return its status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    threads.prepare(count="hydra/launcher=joblib" not in arguments)
     debug, less = "--debug" in arguments, "--quiet" in arguments
     arguments = [argument for argument in arguments if argument not in ("--debug", "--quiet")]
     try:

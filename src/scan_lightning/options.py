@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 REQUIRED = inspect.Parameter.empty
+ANY_NODE = "a node with _target_"
 NODE = "_target_"  # the key of a mapping that names a class
 
 
@@ -127,7 +128,9 @@ def describe(hint: Any) -> str:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         others = [describe(part) for part in get_args(hint) if get_origin(_range(part)[1]) is not Literal]
-        return " or ".join(dict.fromkeys([*_one_of(choices(hint)), *others]))
+        parts = list(dict.fromkeys([*_one_of(choices(hint)), *others]))
+        plain = [part for part in parts if part not in ("null", ANY_NODE)]
+        return " or ".join(part for part in parts if part != ANY_NODE or not plain)
     if origin is Literal:
         return _one_of(choices(hint))[0]
     if hint in (None, types.NoneType):
@@ -139,7 +142,7 @@ def describe(hint: Any) -> str:
         return "a mapping"
     words = {bool: "true or false", int: "an integer", float: "a number", str: "a string", Path: "a path"}
     if hint not in words:
-        return "any value" if hint is Any else f"a node with {NODE}"
+        return "any value" if hint is Any else ANY_NODE
     return f"{words[hint]}, {limits}" if limits is not None else words[hint]
 
 
@@ -194,7 +197,7 @@ def _coerce_plain(hint: Any, value: Any, limits: Range | None) -> Any:
         _require(math.isfinite(value) and (limits is None or limits.allows(value)))
         return hint(value)
     # A class of objects: a plain value cannot be one of them.
-    if isinstance(hint, type) and isinstance(value, str | int | float | list):
+    if isinstance(hint, type) and isinstance(value, str | int | float | list | Mapping):
         _require(isinstance(value, hint))
     return value
 

@@ -19,7 +19,7 @@ from scan_lightning.errors import ScanError
 from scan_lightning.options import NODE, check_arguments, options_of, takes_any_keyword
 
 PARTIAL = "_partial_"
-EXTRAS = ("groups", "interval", "frequency", "monitor")  # keys of a partial that are taken out before it is built
+EXTRAS = ("groups", "interval", "frequency", "monitor")  # of a partial, taken out before it is built
 OURS = "scan_lightning"
 ARGUMENTS = "_arguments"
 
@@ -64,8 +64,8 @@ def specification(value: Any, name: str = "") -> Any:
         return value
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): specification(item, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, Mapping) and all(isinstance(key, str | int | float) for key in value):
+        return {key: specification(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [specification(item, name) for item in value]
     if isinstance(value, functools.partial) and isinstance(value.func, type):

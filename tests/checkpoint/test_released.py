@@ -17,6 +17,7 @@ from checkpoint import python2
 from checkpoint.released_model import score
 from scan_lightning.cli import main
 from scan_lightning.model.released import read_vocabulary
+from scan_lightning.similarity import Attention
 
 WORDS = ["<pad>", "<start>", "<end>", "<unk>", "a", "dog", "n't", "does", "red-hot", "``", "st.", "."]
 SENTENCES = {
@@ -104,18 +105,15 @@ def test_scores_are_those_of_the_released_model(
 
 def test_settings_and_words_are_kept(vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     released = tmp_path / "model_best.pth.tar"
-    python2.save(content(python2.options(max_violation=False, margin=0.05, num_epochs=20)), released)
+    python2.save(content(python2.options()), released)
     assert convert(released, vocab, tmp_path / "model.ckpt") == 0
     shown = capsys.readouterr().out
     assert "direction='i2t', smoothing=4.0" in shown
-    assert "nltk-treebank-lower" in shown
+    assert "12 words" in shown
     model = scan_lightning.load(tmp_path / "model.ckpt")
-    assert model.vocabulary.words == WORDS
-    assert model.tokenizer_name == "nltk-treebank-lower"
-    config = model.config
-    assert (config.data.path, config.trainer.max_epochs) == ("f30k_precomp", 20)
-    assert (config.loss.margin, config.loss.negatives) == (0.05, "all")
-    assert (config.optimizer.lr, config.optimizer.decay_epoch) == (0.0002, 15)
+    vocabulary = model.network.text_encoder.vocabulary
+    assert (vocabulary.words, vocabulary.tokenizer) == (WORDS, "nltk-treebank-lower")
+    assert model.rule == Attention("i2t", smoothing=4.0, aggregation="lse", lse_scale=5.0)
     kept = torch.load(tmp_path / "model.ckpt", weights_only=True)
     assert kept["epoch"] == 17
 
@@ -162,15 +160,15 @@ def with_weight(part: int, name: str, tensor: Any) -> dict[str, Any]:
         ([1, 2], "is no checkpoint of the released SCAN code"),
         ({**content(python2.options()), "opt": {"margin": 0.2}}, "is no checkpoint of the released"),
         (content(without("cross_attn")), "its options lack 'cross_attn'"),
-        (content(python2.options(agg_func="Median")), "attention.aggregation: found 'Median'"),
-        (content(python2.options(lambda_softmax=-1)), "attention.smoothing: found -1"),
+        (content(python2.options(agg_func="Median")), "aggregation must be one of .*, not 'Median'"),
+        (content(python2.options(lambda_softmax=-1)), "smoothing must be a number, above 0, not -1"),
         (with_weight(1, "rnn.weight_ih_l1", torch.zeros(24, 8)), "several layers"),
         (with_weight(1, "embed.weight", torch.zeros(11, 5)), "holds 12 words, .* has 11 rows"),
         (
             with_weight(1, "rnn.bias_hh_l0", torch.zeros(23)),
-            r"has shape \(23,\), the released model's has \(24,\)",
+            r"bias_hh_l0 float32 \(23,\) instead of float32 \(24,\)",
         ),
-        (with_weight(0, "cnn.weight", torch.zeros(2)), "only the released encoders"),
+        (with_weight(0, "cnn.weight", torch.zeros(2)), "Only the released encoders"),
         (with_weight(0, "fc.weight", "no"), "image_encoder.fc.weight is no tensor"),
         (with_weight(0, "fc.weight", torch.zeros(8)), "has no matrix image_encoder.fc.weight"),
     ],

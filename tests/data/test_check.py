@@ -87,12 +87,12 @@ EDITS: dict[str, tuple[Callable[[h5py.File], None], list[str]]] = {
     "negative size": (_set("image/size", 3, [-1, 5]), ["/image/size: 1 sizes are negative"]),
     "box outside": (
         _set_box([0, 0, 900, 9]),
-        ["/region/boxes: 1 faulty boxes", "outside", "100 x 80"],
+        ["/region/boxes: 1 wrong boxes", "outside", "100 x 80"],
     ),
-    "box swapped": (_set_box([9, 9, 1, 1]), ["/region/boxes: 1 faulty boxes", "swapped"]),
+    "box swapped": (_set_box([9, 9, 1, 1]), ["/region/boxes: 1 wrong boxes", "swapped"]),
     "half a box": (
         _set_box([1, 1, np.nan, 2]),
-        ["/region/boxes: 1 faulty boxes", "not four numbers"],
+        ["/region/boxes: 1 wrong boxes", "not four numbers"],
     ),
     "token outside": (_set("caption/tokens", 0, 999), ["/caption/tokens: 1 tokens outside the lexicon"]),
     "word twice": (_set("lexicon/word", 0, "dog"), ["/lexicon/word: 1 words come twice", "'dog'"]),

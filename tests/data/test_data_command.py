@@ -40,7 +40,7 @@ def test_build_check_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "images/s" in captured.err
     assert main(["data", "check", out]) == 0
     captured = capsys.readouterr()
-    assert f"no fault ({size_text(Path(out).stat().st_size)} in " in captured.out
+    assert f"no problem ({size_text(Path(out).stat().st_size)} in " in captured.out
     assert f"checking f8k.h5: {size_text(Path(out).stat().st_size)} of " in captured.err
     assert main(["data", "show", out, "--samples", "1"]) == 0
     text = " ".join(capsys.readouterr().out.split())
@@ -77,9 +77,9 @@ def test_check_lists_every_fault_with_status_2(tmp_path: Path, capsys: pytest.Ca
         file["image/id"][3] = "image-0-4"
     assert main(["data", "check", str(path)]) == 2
     errors = capsys.readouterr().err
-    assert "fault: /region/features: 1 regions hold NaN" in errors
-    assert "fault: /image/id: 1 ids come twice" in errors
-    assert f"error: {path}: 5 faults" in errors
+    assert "problem: /region/features: 1 regions hold NaN" in errors
+    assert "problem: /image/id: 1 ids come twice" in errors
+    assert f"error: {path}: 5 problems" in errors
 
 
 @pytest.mark.parametrize("command", ["check", "show"])

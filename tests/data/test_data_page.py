@@ -93,6 +93,6 @@ def test_what_the_page_says_works(
 
 
 def test_every_layout_is_on_the_page() -> None:
-    from scan_lightning.data.layouts.registry import LAYOUTS
+    from scan_lightning.data.layouts.sources import LAYOUTS
 
     assert re.findall(r"^\| `([a-z0-9][a-z0-9-]+)` \| ", PAGE, re.MULTILINE)[: len(LAYOUTS)] == list(LAYOUTS)

@@ -15,7 +15,7 @@ from store_help import fault_of, leftovers, run_data, write_release
 
 from scan_lightning.data.check import check_store
 from scan_lightning.data.header import refuse_other_file
-from scan_lightning.data.layouts.registry import LAYOUTS
+from scan_lightning.data.layouts.sources import LAYOUTS
 from scan_lightning.data.store import Store
 
 DIM = 6

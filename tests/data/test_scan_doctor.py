@@ -11,7 +11,7 @@ import pytest
 from store_help import write_release
 
 from scan_lightning.cli import main
-from scan_lightning.data.layouts import scan_content, scan_doctor, scan_published
+from scan_lightning.data.layouts import scan_doctor, scan_published, scan_values
 from scan_lightning.data.layouts.scan_doctor import examine
 from scan_lightning.data.layouts.scan_published import PUBLISHED, Published
 
@@ -115,7 +115,7 @@ def test_each_kind_of_fault_is_told_apart_with_numbers(
     }
     status, _, err = _check(root, capsys)
     assert status == 2
-    assert f"error: {root}: 6 faults. Copy or download the files again: kaggle" in err
+    assert f"error: {root}: 6 problems. Copy or download the files again: kaggle" in err
     assert "kuanghueilee/scan-features" in err
 
 
@@ -143,7 +143,7 @@ def test_damaged_files_and_several_faults_of_one_file(root: Path) -> None:
 
 def test_the_vocabulary_is_not_needed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root.parent / "vocab" / "f30k_precomp_vocab.json").unlink()
-    assert _states(root)["f30k_precomp_vocab.json"][0].startswith("missing: no fault")
+    assert _states(root)["f30k_precomp_vocab.json"][0].startswith("missing: no problem")
     assert _check(root, capsys)[0] == 0
 
 
@@ -194,7 +194,7 @@ def test_coco_is_recognised_by_its_captions_and_a_missing_test_is_none_beside_te
     assert states["train_ims.npy"][0].startswith("missing: expected (113, 3, 8)")
     assert states["test_ims.npy"][0].startswith("missing: expected (12, 3, 8)")
     write_release(root, {"testall": 55})
-    assert _states(root)["test_ims.npy"] == ["missing: no fault: testall replaces it"]
+    assert _states(root)["test_ims.npy"] == ["missing: no problem: testall replaces it"]
 
 
 @pytest.mark.parametrize("name", ["my_coco", "f30k_precomp_own"])
@@ -204,7 +204,7 @@ def test_a_name_that_only_resembles_and_other_features_of_the_same_pictures_are_
     write_release(tmp_path / name, IMAGES, dim=5)
     (report,) = examine(tmp_path / name, progress=False)
     assert report.title.startswith("your own data in the released layout (neither of the two published")
-    assert report.faults == 0
+    assert report.problems == 0
 
 
 def test_own_data_every_fault_of_every_file_at_once(
@@ -225,7 +225,7 @@ def test_own_data_every_fault_of_every_file_at_once(
         "not finite: 2 rows (2, 5) hold NaN or infinity: feature 3 of region 1 of row 2 is -inf. Expected "
         "finite numbers; extract these images again."
     ]
-    assert states["train_boxes.npy"][0].startswith("inconsistent: 1 faulty boxes, the first: box 2 of row 6 ")
+    assert states["train_boxes.npy"][0].startswith("inconsistent: 1 wrong boxes, the first: box 2 of row 6 ")
     assert "corners swapped" in states["train_boxes.npy"][0]
     assert states["train_ids.txt"] == ["damaged: line 2 is empty; expected an id."]
     assert states["dev_ims.npy"][0].startswith("wrong shape: has shape (3, 8)")
@@ -235,7 +235,7 @@ def test_own_data_every_fault_of_every_file_at_once(
         assert states[name][0].startswith("found: ")
     status, out, err = _check(root, capsys)
     assert status == 2
-    assert f"error: {root}: 6 faults. Mend these files or make them again.\n" in err
+    assert f"error: {root}: 6 problems. Fix these files or make them again.\n" in err
     assert "kaggle" not in out + err
 
 
@@ -258,7 +258,7 @@ def test_own_data_test_is_a_part_of_testall(tmp_path: Path) -> None:
     write_release(tmp_path, {"test": 2, "testall": 5}, extras=True)
     shared = (tmp_path / "testall_ids.txt").read_text().splitlines(keepends=True)[:2]
     (tmp_path / "test_ids.txt").write_text("".join(shared))
-    assert examine(tmp_path, progress=False)[0].faults == 0
+    assert examine(tmp_path, progress=False)[0].problems == 0
 
 
 def test_images_of_zeros_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,7 +270,7 @@ def test_images_of_zeros_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_faults_are_found_in_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_content, "BLOCK_BYTES", 5 * 3 * 8 * 4)
+    monkeypatch.setattr(scan_values, "BLOCK_BYTES", 5 * 3 * 8 * 4)
     write_release(tmp_path, {"dev": 17}, extras=True)
     for row in (0, 5, 16):
         _change(tmp_path / "dev_ims.npy", (row, 0, 0), np.nan)

@@ -279,7 +279,7 @@ def test_the_first_of_several_faults_says_how_to_see_them_all(root: Path) -> Non
     np.save(root / "train_ims.npy", np.zeros((4, 3)))
     message = refused(root)
     assert message.startswith(f"{root}/train_ims.npy: has shape (4, 3)")
-    assert f"(2 more faults: scan-lightning data check --layout scan-release {root})" in message
+    assert f"(2 more problems: scan-lightning data check --layout scan-release {root})" in message
 
 
 @pytest.mark.real_data

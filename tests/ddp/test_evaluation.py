@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from runs import folder, rows, start
+from small import make_evaluation
 
-from scan_lightning.config import EvaluateConfig, TrainConfig
+from scan_lightning.config.schema import TrainConfig
 from scan_lightning.data.items import Captions, Images
 from scan_lightning.training.evaluate import evaluate
-from scan_lightning.validate import build
 
 Configure = Callable[..., TrainConfig]
 
@@ -34,12 +34,12 @@ def evaluated(trained: TrainConfig, run: Path, devices: int, split: str) -> Path
     trainer = {"accelerator": "cpu", "devices": devices, "strategy": "ddp_fork" if devices > 1 else "auto"}
     values = {
         "checkpoint": str(folder(trained) / "checkpoints" / "last.ckpt"),
-        "data": {"path": trained.data.path},
+        "data": {"path": trained.data["path"]},
         "trainer": trainer,
         "split": split,
         "run_dir": str(run),
     }
-    evaluate(build(EvaluateConfig, values), run)
+    evaluate(make_evaluation(values), run)
     return run
 
 
@@ -102,7 +102,7 @@ def test_validation_in_training_is_that_of_one_process(configure: Configure, tmp
 @pytest.mark.slow
 def test_the_command_does_it(trained: TrainConfig, tmp_path: Path) -> None:
     alone = evaluated(trained, tmp_path / "alone", 1, "val")
-    words = [f"checkpoint={folder(trained)}/checkpoints/last.ckpt", f"data.path={trained.data.path}"]
+    words = [f"checkpoint={folder(trained)}/checkpoints/last.ckpt", f"data.path={trained.data['path']}"]
     words += ["split=val", f"run_dir={tmp_path}/several", "trainer=ddp_cpu", "trainer.devices=3"]
     done = subprocess.run(
         [sys.executable, "-m", "scan_lightning", "evaluate", *words],

@@ -24,7 +24,7 @@ def test_each_process_reports_its_share(tmp_path: Path) -> None:
             assert (rank.get("sent_bytes", 0) > rank.get("sent_bytes_gradients", 0)) == (
                 len(case["ranks"]) > 1
             )
-    assert [(case["pairs"], case["part"]) for case in report["large_batch"]] == [
+    assert [(case["pairs"], case["part"]) for case in report["micro_batches"]] == [
         (pairs, part) for pairs in (16, 32) for part in (None, 8)
     ]
     assert (tmp_path / "scaling.png").stat().st_size > 10_000

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from runs import checkpoint, rows, start
 
-from scan_lightning.config import TrainConfig
+from scan_lightning.config.schema import TrainConfig
 from scan_lightning.data.items import Pairs
 from scan_lightning.data.order import BatchOrder
 
@@ -126,16 +126,16 @@ def test_local_negatives_are_another_loss(configure: Configure, alone: TrainConf
 
 
 @pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_accumulated_batches_are_one_large_batch(configure: Configure, tmp_path: Path, devices: int) -> None:
+def test_micro_batches_are_one_batch(configure: Configure, tmp_path: Path, devices: int) -> None:
     """4 x 15 pairs, encoded 15 at a time, against 60 at once."""
     epochs = {"max_epochs": 3}
     large = configure(tmp_path / "large", data={"batch_size": 60}, trainer=epochs)
     parts = configure(
         tmp_path / "parts",
         devices,
-        data={"batch_size": 15},
-        loss={"large_batch": True},
-        trainer={"accumulate_grad_batches": 4, **epochs},
+        data={"batch_size": 60},
+        loss={"micro_batches": 4},
+        trainer=epochs,
     )
     start(large)
     start(parts)

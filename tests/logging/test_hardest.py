@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scan_lightning.report.hardest import COLUMNS, as_rows, hardest_queries
+from scan_lightning.report.hardest import COLUMNS, hardest_queries
 from scan_lightning.retrieval.queries import Queries
 from scan_lightning.retrieval.score import Embeddings, rank_split
 from scan_lightning.similarity import SumMax, similarity_matrix
@@ -53,7 +53,7 @@ def test_rows_are_the_worst_ranks_of_each_direction() -> None:
 
 def test_fewer_queries_than_asked_for_are_all_there() -> None:
     made, _, _ = queries(top_k=2)
-    rows = as_rows(hardest_queries(made, 100))
+    rows = hardest_queries(made, 100)
     assert len(rows) == 6 + 15
     assert all(len(row) == len(COLUMNS) for row in rows)
 

@@ -8,20 +8,25 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from scan_lightning import cli
 from scan_lightning import progress as job_progress
 from scan_lightning.quiet import VARIABLE, quiet
-from scan_lightning.training import progress
+from scan_lightning.training.callbacks import progress
 from scan_lightning.training.module import ScanModule
 
 Train = Callable[..., int]
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def evaluate(monkeypatch: pytest.MonkeyPatch, store: Path, run_dir: Path, *words: str) -> int:
@@ -41,9 +46,7 @@ def test_without_a_terminal_there_are_plain_lines_and_a_table(
     printed = capfd.readouterr()
     lines = printed.err.splitlines()
     assert "\x1b" not in printed.err + printed.out
-    line = (
-        r"epoch 2 of 2: step 3 of 4, \S+ steps/s, loss \d+\.\d\d, last rsum \d+\.\d, \d+ s left in the epoch"
-    )
+    line = r"epoch 2 of 2: step 3 of 4, \S+ steps/(s|min), loss \d+\.\d\d, \d+ s left in the epoch"
     assert any(re.fullmatch(line, found) for found in lines)
     assert sum("on val" in found for found in lines) == 2
     assert "image to text" in printed.out
@@ -70,7 +73,7 @@ def test_quiet_leaves_the_results_alone(
 
     assert evaluate(monkeypatch, tiny_store, tmp_path / "run") == 0
     lines = capfd.readouterr().err.splitlines()
-    assert any(re.match(r"encoding: 24 of 24 items, [\d,.]+ items/s, 0 s left", line) for line in lines)
+    assert any(re.match(r"encoding: 2 of 2 blocks, [\d,.]+ blocks/s, 0 s left", line) for line in lines)
     assert any(re.match(r"ranking: 128 of 128 pairs", line) for line in lines)
 
 
@@ -86,10 +89,9 @@ def test_quiet_with_wandb_leaves_the_command_to_upload(
 def test_terminal_shows_rate_time_left_loss_and_rsum(
     tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = io.StringIO()
-    terminal = partial(Console, file=screen, force_terminal=True, width=160)
-    monkeypatch.setattr(progress, "Console", lambda **options: terminal(**{**options, "stderr": False}))
-    monkeypatch.setattr(progress, "BAR_EVERY", 0.0)
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "160")
     step = ScanModule.training_step
 
     def slowly(*arguments: Any) -> Any:
@@ -99,7 +101,8 @@ def test_terminal_shows_rate_time_left_loss_and_rsum(
     monkeypatch.setattr(ScanModule, "training_step", slowly)
     assert train(f"run_dir={tmp_path}/run") == 0
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
-    bar = r"epoch 2 of 2 ━\S+ [123]/4 [-\d]:\S\S:\S\S [\d.]+ steps/s, loss \d+\.\d\d, last rsum \d+\.\d"
+    bar = r"Epoch 1/1 +━\S* [123]/4 \d:\S\S:\S\S • [-\d]:\S\S:\S\S [\d.]+it/s "
+    bar += r"train/loss: \d+\.\d+ val/rsum: \d+\.\d"
     assert re.search(bar, shown), shown[-2000:]
 
 

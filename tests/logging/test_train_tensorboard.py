@@ -10,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import write_tiny
 
-from scan_lightning.training.series import COLUMNS
+from scan_lightning.training.loggers.metrics_csv import COLUMNS
 
 
 def events(run_dir: Path) -> EventAccumulator:
@@ -23,13 +23,13 @@ def test_event_files_hold_the_series_of_metrics_csv_and_the_panels(
     tmp_path: Path, train: Callable[..., int]
 ) -> None:
     run_dir = tmp_path / "run"
-    assert train("logger=tensorboard", "logger.panel_every_epochs=2", f"run_dir={run_dir}") == 0
+    assert train("logger=tensorboard", "callbacks.panels.every_epochs=2", f"run_dir={run_dir}") == 0
     found = events(run_dir)
     assert set(found.Tags()["scalars"]) == set(COLUMNS) - {"step"}
     rows = list(csv.DictReader((run_dir / "metrics.csv").open()))
     for name in set(COLUMNS) - {"step", "epoch"}:
         expected = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
-        written = [(event.step, event.value) for event in found.Scalars(name)]
+        written = [(event.step + 1, event.value) for event in found.Scalars(name)]  # Lightning counts from 0
         assert [step for step, _ in written] == [step for step, _ in expected], name
         assert [value for _, value in written] == pytest.approx([value for _, value in expected])
     assert set(found.Tags()["images"]) == {f"panel/attention/{number}" for number in range(4)}

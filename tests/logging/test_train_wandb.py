@@ -19,9 +19,9 @@ from tiny_runs import TINY
 from wandb_file import OfflineRun, read_all
 
 from scan_lightning.report.hardest import COLUMNS
-from scan_lightning.report.workspace import PICTURES
 
 Train = Callable[..., int]
+PANELS = [f"panel/attention/{number}" for number in range(4)]
 
 
 def rows(run_dir: Path) -> list[dict[str, str]]:
@@ -49,7 +49,11 @@ def run_dir(finished: dict[str, Any], train: Train, capfd: pytest.CaptureFixture
     if "printed" not in finished:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            words = ["logger.panel_every_epochs=2", "logger.tags=[a,b]", "logger.log_checkpoints=true"]
+            words = [
+                "callbacks.panels.every_epochs=2",
+                "logger.wandb.tags=[a,b]",
+                "logger.wandb.log_checkpoints=true",
+            ]
             assert train("logger=wandb", *words, "trainer.max_epochs=3", f"run_dir={folder}") == 0
         finished["printed"], finished["warned"] = capfd.readouterr(), caught
     return folder
@@ -87,7 +91,7 @@ def test_panels_come_every_second_epoch_and_after_the_last(run_dir: Path, logged
     shown = [row for row in logged.rows if "panel/hardest" in row]
     assert [row["epoch"] for row in shown] == [1, 2]
     for row in shown:
-        pictures = [row[name] for name in PICTURES]
+        pictures = [row[name] for name in PANELS]
         assert all(": " in picture["caption"] for picture in pictures)
         assert len({picture["caption"] for picture in pictures}) == 4
         for picture in pictures:
@@ -146,6 +150,14 @@ def test_jobs_of_a_sweep_share_its_name(tmp_path: Path, train: Train) -> None:
     assert [run.config["attention"]["smoothing"] for run in runs] == [4.0, 9.0]
     assert [run.name for run in runs] == [job.name for job in jobs]
     assert runs[0].id != runs[1].id
+
+
+def test_an_earlier_versions_key_is_told_the_new_one(train: Train, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train("logger=wandb", "logger.project=scenes", "callbacks.panels=5") == 2
+    message = capfd.readouterr().err
+    assert "logger.project: there is no such key; " in message
+    assert "logger.wandb.project" in message
+    assert "callbacks.panels: there is no such key" in message
 
 
 def test_failed_run_is_closed_as_failed(

@@ -33,7 +33,7 @@ def test_the_commands_work_one_after_another(
 
 
 def test_the_page_names_the_series_that_are_logged(tiny_store: Path) -> None:
-    from scan_lightning.training.series import COLUMNS
+    from scan_lightning.training.loggers.metrics_csv import COLUMNS
 
     text = PAGE.read_text()
     for name in COLUMNS:

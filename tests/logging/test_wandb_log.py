@@ -9,15 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import wandb
 from wandb_file import read_all
 
 from scan_lightning.errors import ScanError
-from scan_lightning.training import wandb_log
-from scan_lightning.training.wandb_log import WandbLog
+from scan_lightning.training.loggers import wandb_run
+from scan_lightning.training.loggers.wandb_run import WandbRun
 
 
-def make(run_dir: Path, **changes: Any) -> WandbLog:
+def make(run_dir: Path, **changes: Any) -> WandbRun:
     values: dict[str, Any] = {
         "project": "retrieval",
         "entity": None,
@@ -28,7 +29,7 @@ def make(run_dir: Path, **changes: Any) -> WandbLog:
         "resumed": False,
         "log_checkpoints": False,
     }
-    return WandbLog(run_dir, **{**values, **changes})
+    return WandbRun(run_dir, **{**values, **changes})
 
 
 def test_nothing_is_opened_before_the_first_use(tmp_path: Path) -> None:
@@ -41,9 +42,9 @@ def test_offline_run_holds_names_config_rows_and_axes(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
     log = make(tmp_path / "run")
-    log.log_metrics({"train/loss": 4.5, "epoch": 0}, step=1)
-    log.log_metrics({"train/loss": 3.5, "epoch": 0}, step=2)
-    log.log_metrics({"val/rsum": 120.5, "epoch": 1}, step=2)
+    log.log_metrics({"train/loss": 4.5, "epoch": 0}, step=0)  # as Lightning counts
+    log.log_metrics({"train/loss": 3.5, "epoch": 0}, step=1)
+    log.log_metrics({"val/rsum": 120.5, "epoch": 1}, step=1)
     log.finalize("success")
     log.finalize("success")  # a second time is harmless
 
@@ -74,7 +75,7 @@ def test_offline_run_holds_names_config_rows_and_axes(
 
 
 def test_resumed_run_keeps_its_id_and_one_command_uploads_both_parts(tmp_path: Path) -> None:
-    for resumed, steps in ((False, (1, 2)), (True, (3, 4))):
+    for resumed, steps in ((False, (0, 1)), (True, (2, 3))):
         log = make(tmp_path, resumed=resumed)
         for step in steps:
             log.log_metrics({"train/loss": 1.0}, step=step)
@@ -117,12 +118,11 @@ def test_checkpoints_become_an_artifact_when_asked(tmp_path: Path, asked: bool) 
         (tmp_path / f"{name}.ckpt").write_bytes(name.encode())
     log = make(tmp_path, log_checkpoints=asked)
     log.log_metrics({"train/loss": 1.0}, step=1)
-    callback = SimpleNamespace(
-        best_model_path=str(tmp_path / "best.ckpt"),
-        last_model_path=str(tmp_path / "last.ckpt"),
-        best_model_score=240.5,
-    )
-    log.after_save_checkpoint(callback)  # type: ignore[arg-type]
+    best, last = str(tmp_path / "best.ckpt"), str(tmp_path / "last.ckpt")
+    for key, *values in (("best", best, "", torch.tensor(240.5)), ("last", "", last, None)):
+        names = ("best_model_path", "last_model_path", "best_model_score")
+        callback = SimpleNamespace(state_key=key, **dict(zip(names, values, strict=True)))
+        log.after_save_checkpoint(callback)  # type: ignore[arg-type]
     log.finalize("success")
     (run,) = read_all(tmp_path)
     expected = {f"model-{run.id}": ["best.ckpt", "last.ckpt"]} if asked else {}
@@ -132,19 +132,19 @@ def test_checkpoints_become_an_artifact_when_asked(tmp_path: Path, asked: bool) 
 def test_credentials_are_looked_for_where_wandb_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert wandb_log._mode() == "offline"
+    assert wandb_run._mode() == "offline"
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    assert wandb_log._mode() is None
+    assert wandb_run._mode() is None
     monkeypatch.delenv("WANDB_API_KEY")
     netrc = tmp_path / "netrc"
     netrc.write_text("machine api.wandb.ai login user password " + "x" * 40 + "\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    assert wandb_log._mode() is None
+    assert wandb_run._mode() is None
     netrc.write_text("machine example.org login user password secret\n")
-    assert wandb_log._mode() == "offline"
+    assert wandb_run._mode() == "offline"
     monkeypatch.setenv("WANDB_MODE", "online")  # the user's own word is not overruled
-    assert wandb_log._mode() is None
+    assert wandb_run._mode() is None
 
 
 def test_a_run_that_cannot_be_opened_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def _configure(store: Path, run_dir: Path, **sections: dict[str, Any]) -> TrainC
         "data": {"path": str(store), "batch_size": 28, "word_threshold": 1},
         "model": {"embed_size": 16, "word_size": 12},
         "optimizer": {"lr": 0.01},
-    "scheduler": {"decay_epoch": 1},
+        "scheduler": {"decay_epoch": 1},
         "trainer": {"accelerator": "cpu", "max_epochs": 2},
         "run_dir": str(run_dir),
         "resume": "auto",

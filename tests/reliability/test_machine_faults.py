@@ -14,7 +14,7 @@ from runs import folder, rows, start
 from small import Configure, write_small
 from test_training_killed import assert_same_run, loads, slowly, when_step
 
-from scan_lightning.config import TrainConfig
+from scan_lightning.config.schema import TrainConfig
 
 
 def one_message(log: Path) -> str:
@@ -28,8 +28,8 @@ def one_message(log: Path) -> str:
 @pytest.mark.fault(
     "a disk that is full during a training: for the log, for a checkpoint, at any size (also as a limit on "
     "the size of files)",
-    "one message that names the file, status 2; what was saved is whole, and with room again the resumed run "
-    "is the unbroken one, bit for bit",
+    "one message that names the file, status 2; what was saved is complete, and with room again the resumed "
+    "run is the unbroken one, bit for bit",
 )
 def test_a_disk_that_fills_up(configure: Configure, unbroken: TrainConfig, tmp_path: Path) -> None:
     """Each size lets the run come a little further: three checkpoints kept, and the log."""
@@ -61,27 +61,31 @@ def test_a_disk_that_fills_up(configure: Configure, unbroken: TrainConfig, tmp_p
     assert_same_run(unbroken, moved)
 
 
-@pytest.mark.parametrize("room", [40, 300])
+@pytest.mark.parametrize(("room", "part"), [(0, 0), (300, 0), (300, 1), (300, 9)])
 @pytest.mark.fault(
     "no room for one more row of metrics.csv",
     "one message that names the file, status 2; resumed, the curve has no gap and no double",
 )
 def test_a_log_that_may_not_grow(
-    configure: Configure, unbroken: TrainConfig, tmp_path: Path, room: int
+    configure: Configure, unbroken: TrainConfig, tmp_path: Path, room: int, part: int
 ) -> None:
-    """The checkpoints fit: only metrics.csv grows beyond what is allowed."""
-    from scan_lightning.training.series import Series
+    """The checkpoints fit: only metrics.csv grows beyond what is allowed, by a row of which `part` bytes fit."""
+    from scan_lightning.training.loggers.metrics_csv import MetricsCSV
 
     config = configure(tmp_path / "run", checkpointing={"every_steps": 1})
-    original = Series.flush
+    original = MetricsCSV._write
+    full = 0
 
-    def flush(self: Series, *, durable: bool = False) -> None:
-        if self.rows and self.path.stat().st_size > room:
-            limit_files(self.path.stat().st_size)  # of this very file: whatever comes next is too large
-        original(self, durable=durable)
+    def write(self: MetricsCSV, row: Any) -> None:
+        nonlocal full
+        size = self.path.stat().st_size
+        full = full or size + room
+        if size >= full:
+            limit_files(size + part)
+        original(self, row)
 
     def run() -> None:
-        Series.flush = flush  # type: ignore[method-assign]
+        MetricsCSV._write = write  # type: ignore[method-assign]
         start(config)
 
     assert status_of(in_child(run, tmp_path / "log")) == REFUSED, (tmp_path / "log").read_text()

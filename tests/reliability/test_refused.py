@@ -11,12 +11,12 @@ from unittest.mock import patch
 import pytest
 import torch
 from runs import breaking, checkpoint, folder
+from scan_lightning.training.encode import encode_pairs
 from small import write_small
 
 from scan_lightning import cli
-from scan_lightning.config import TrainConfig
+from scan_lightning.config.schema import TrainConfig
 from scan_lightning.data import cache
-from scan_lightning.training.encode import encode_pairs
 from scan_lightning.training.ensemble import EnsembleModule
 from scan_lightning.training.module import ScanModule
 

@@ -13,7 +13,7 @@ from runs import checkpoint, folder
 from small import DIM, small_records
 
 from scan_lightning import cli, load
-from scan_lightning.config import TrainConfig
+from scan_lightning.config.schema import TrainConfig
 from scan_lightning.errors import ScanError
 
 

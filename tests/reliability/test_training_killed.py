@@ -19,8 +19,8 @@ from children import DONE, INTERRUPTED, in_child, status_of, wait_for
 from runs import breaking, checkpoint, folder, rows, same_tensors, start
 from small import Configure
 
-from scan_lightning.config import TrainConfig
-from scan_lightning.training import saving
+from scan_lightning.config.schema import TrainConfig
+from scan_lightning.training.callbacks import checkpoints
 
 
 def assert_same_run(one: TrainConfig, other: TrainConfig) -> None:
@@ -35,7 +35,7 @@ def assert_same_run(one: TrainConfig, other: TrainConfig) -> None:
 
 
 def loads(config: TrainConfig) -> int:
-    """The step of last.ckpt, which must be whole whenever it is there."""
+    """The step of last.ckpt, which must be complete whenever it is there."""
     return (
         int(checkpoint(config)["global_step"]) if (folder(config) / "checkpoints/last.ckpt").exists() else 0
     )
@@ -45,8 +45,8 @@ def loads(config: TrainConfig) -> int:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.fault(
     "SIGKILL at 20 random moments of a training, with 0 and with 2 workers",
-    "`last.ckpt` is whole and never older than before; the resumed run ends with the weights, Adam's state "
-    "and the metrics.csv of the unbroken run, bit for bit",
+    "`last.ckpt` is complete and never older than before; the resumed run ends with the weights, Adam's "
+    "state and the metrics.csv of the unbroken run, bit for bit",
 )
 def test_sigkill_at_random_moments_of_training(
     configure: Configure, unbroken: TrainConfig, tmp_path: Path, workers: int
@@ -97,7 +97,7 @@ def half_of_save(number: int) -> Any:
 
 def between_names_of_save(number: int) -> Any:
     """Kill the process when its save `number` has its first name and not yet the second."""
-    original, done = saving.link_file, [0]
+    original, done = checkpoints.link_file, [0]
 
     def link_file(source: Path, target: Path) -> None:
         done[0] += 1
@@ -105,13 +105,13 @@ def between_names_of_save(number: int) -> Any:
             os.kill(os.getpid(), signal.SIGKILL)
         original(source, target)
 
-    return patch.object(saving, "link_file", link_file)
+    return patch.object(checkpoints, "link_file", link_file)
 
 
 @pytest.mark.parametrize("breakage", [half_of_save, between_names_of_save])
 @pytest.mark.fault(
     "SIGKILL in the midst of writing a checkpoint, and between its names",
-    "the checkpoint before is whole; the resumed run is the unbroken one, bit for bit",
+    "the checkpoint before is complete; the resumed run is the unbroken one, bit for bit",
 )
 def test_sigkill_while_a_checkpoint_is_written(
     configure: Configure, unbroken: TrainConfig, tmp_path: Path, breakage: Callable[[int], Any]

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from scan_lightning.config import TrainConfig
 from scan_lightning.data.scenes.build import build_scenes
 from scan_lightning.data.store import Store
 from scan_lightning.data.text import Vocabulary
-from scan_lightning.model.checkpoint import KEY, load, payload
+from scan_lightning.model.checkpoint import load
 from scan_lightning.model.scan import ScanModel
 from scan_lightning.model.trained import TrainedModel
+from scan_lightning.similarity import Attention, SumMax
+from scan_lightning.training.module import ScanModule
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,12 @@ def checkpoint(scenes: Scenes, tmp_path_factory: pytest.TempPathFactory) -> Call
         key = (direction, rule, feature_dim)
         if key not in made:
             torch.manual_seed(0)
-            config = TrainConfig(run_dir="outputs/none")
-            config.data.path = str(scenes.path)
-            config.model.embed_size, config.model.word_size = 16, 8
-            config.attention.direction = type(config.attention.direction)(direction)
-            config.attention.rule = type(config.attention.rule)(rule)
-            vocabulary = Vocabulary.from_counts(*scenes.store.lexicon, 1)
+            vocabulary = Vocabulary.from_counts(*scenes.store.lexicon, 1, scenes.store.tokenizer)
             width = feature_dim or scenes.store.feature_dim
-            network = ScanModel(width, len(vocabulary), config.model)
-            state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
-            content = {"state_dict": state, KEY: payload(config, vocabulary, scenes.store.tokenizer, width)}
+            network = ScanModel(width, vocabulary, embed_size=16, word_size=8)
+            similarity = SumMax(direction) if rule == "summax" else Attention(direction, aggregation="mean")
+            module = ScanModule(network, similarity)
+            content = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}
             made[key] = tmp_path_factory.mktemp("checkpoint") / "best.ckpt"
             torch.save(content, made[key])
         return made[key]

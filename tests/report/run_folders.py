@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -9,14 +10,20 @@ from typing import Any
 
 import yaml
 
-from scan_lightning.config import plain
 from scan_lightning.data.store import Store
 from scan_lightning.model.checkpoint import load
-from scan_lightning.report.scoring import rank_model
+from scan_lightning.report.rank_model import rank_model
 from scan_lightning.retrieval.queries import pack_queries
 from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.statistics import intervals
 
+SETTINGS = {
+    "attention": {"rule": "attention", "direction": "t2i", "smoothing": 9.0, "aggregation": "mean"},
+    "loss": {"margin": 0.2, "negatives": "hardest", "warmup_steps": 0},
+    "model": {"normalize_regions": True, "bidirectional": True},
+    "trainer": {"max_epochs": 30, "devices": 1},
+    "run_dir": "outputs/none",
+}
 SIDE = {"r1": 10.0, "r5": 20.0, "r10": 30.0, "medr": 5.0, "meanr": 9.5}
 
 
@@ -26,7 +33,7 @@ def write_training(
     """A training's folder; `changes` are dotted keys with __ for the dot."""
     (folder / "checkpoints").mkdir(parents=True)
     shutil.copy(checkpoint, folder / "checkpoints" / "best.ckpt")
-    settings = plain(load(checkpoint).config)
+    settings = copy.deepcopy(SETTINGS)
     for key, value in changes.items():
         section, _, name = key.partition("__")
         if name:

@@ -13,7 +13,8 @@ from scan_lightning.data.store import Store
 from scan_lightning.data.writer import ImageRecord, write_store
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import load
-from scan_lightning.report.attention import draw_attention, explain, file_stem, find_picture
+from scan_lightning.report.attention import draw_attention, explain, file_stem
+from scan_lightning.report.pictures import find_picture
 from scan_lightning.similarity import Attention, attend
 
 SENTENCE = "a red circle left of a small star"
@@ -30,8 +31,8 @@ def test_explains_with_the_weights_of_the_rule(scenes, checkpoint, direction) ->
         regions = model.network.encode_images(
             torch.from_numpy(features.astype(np.float32)), torch.tensor([count])
         )
-        ids = torch.tensor([model.vocabulary.encode(SENTENCE.split())])
-        words = model.network.encode_captions(ids, torch.tensor([ids.shape[1]]))
+        ids = torch.tensor([model.network.text_encoder.tokenize([SENTENCE])[0]])
+        words, _ = model.network.encode_captions(ids, torch.tensor([ids.shape[1]]))
         rule = Attention(direction, aggregation="mean")
         weights, relevance = attend(regions[0], words[0], rule)
     expected = weights.numpy() if direction == "t2i" else weights.numpy().T
@@ -126,7 +127,7 @@ def test_another_feature_width_is_refused(scenes, checkpoint) -> None:
 def test_words_the_model_does_not_know_are_said(scenes, checkpoint) -> None:
     model = load(checkpoint())
     with pytest.warns(UserWarning, match="does not know 'zebra'"):
-        explain(model, scenes.store, 0, "a red zebra")
+        draw_attention(model, scenes.store, 0, "a red zebra")
 
 
 def _store(path, size, boxes) -> Store:

@@ -6,10 +6,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from scan_lightning.errors import ScanError
-from scan_lightning.report.figures import read_curves, running_mean, training_curve
-from scan_lightning.report.gallery import attention_gallery, retrieval_gallery
-from scan_lightning.report.sheets import Found, retrieval_sheet
-from scan_lightning.report.text import text_width, wrap
+from scan_lightning.report.gallery import Found, attention_gallery, retrieval_gallery, retrieval_sheet
+from scan_lightning.report.layout import text_width, wrap
+from scan_lightning.report.training_curve import read_curves, running_mean, training_curve
 from scan_lightning.retrieval.queries import Queries
 from scan_lightning.retrieval.ranks import Ranks, Top
 

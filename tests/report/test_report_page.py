@@ -120,7 +120,7 @@ def test_a_word_lights_its_regions_and_a_region_its_words(open_page) -> None:
     assert lit(page, "wrong") == other
     most = int(np.argmax(sentence["weights"][1])) + 1
     note = page.locator("[data-side=right] .note")
-    assert f"“{sentence['words'][1]}” looks most at region {most}" in note.inner_text()
+    assert f"“{sentence['words'][1]}” attends most to region {most}" in note.inner_text()
     assert f"R {sentence['relevance'][1]:.2f}".replace("-", "\N{MINUS SIGN}") in note.inner_text()
 
     page.locator("[data-side=right] [data-region='0']").focus()
@@ -270,7 +270,7 @@ def test_without_pictures_regions_lie_on_a_canvas(open_page) -> None:
     assert all(fill.startswith("rgb(") for fill in fills)
     assert len(set(fills)) == len(set(sentence["weights"][0]))
     assert page.locator("[data-side=right] [mask]").get_attribute("visibility") == "hidden"
-    assert "is looked at most by region" in page.locator("[data-side=right] .note").inner_text()
+    assert "is attended to most by region" in page.locator("[data-side=right] .note").inner_text()
 
 
 def test_the_files_are_small_and_alone(files) -> None:

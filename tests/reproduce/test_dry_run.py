@@ -45,7 +45,7 @@ def test_flickr30k_four_rows_and_the_ensemble(tmp_path: Path) -> None:
 
 
 def test_coco_under_both_protocols(tmp_path: Path) -> None:
-    done = dry(tmp_path, "coco", "--only", "t2i_lse,i2t_mean,t2i_lse+i2t_mean", "--jobs", "2")
+    done = dry(tmp_path, "coco", "--only", "t2i_lse,i2t_mean,t2i_lse+i2t_mean")
     assert done.returncode == 0, done.stdout + done.stderr
     records = tmp_path / "outputs" / "reproduce-dry" / "coco" / "records"
     with (records / "results.csv").open() as file:
@@ -55,6 +55,6 @@ def test_coco_under_both_protocols(tmp_path: Path) -> None:
     }
     for row in ("t2i_lse", "i2t_mean", "t2i_lse+i2t_mean"):
         # A fold has five images: whatever the model, the right one is among the first five.
-        assert rows["1k", row]["t2i_r5"] == rows["1k", row]["t2i_r10"] == "100.00"
+        assert rows["1k", row]["t2i_r5"] == rows["1k", row]["t2i_r10"] == "100.0"
         assert float(rows["5k", row]["t2i_r5"]) < 60
         assert float(rows["1k", row]["i2t_r1"]) > float(rows["5k", row]["i2t_r1"])

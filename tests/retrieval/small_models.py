@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from scan_lightning.config import TrainConfig
 from scan_lightning.data.store import Store
 from scan_lightning.data.text import SPECIALS, Vocabulary
 from scan_lightning.data.writer import ImageRecord, write_store
-from scan_lightning.model.checkpoint import KEY, load, payload
+from scan_lightning.model.checkpoint import VERSION, load
 from scan_lightning.model.scan import ScanModel
+from scan_lightning.options import options_of
+from scan_lightning.similarity import Attention
+from scan_lightning.specification import specification
 
 FEATURES = 6
 WORDS = ["a", "dog", "cat", "runs", "sleeps", "red", "blue", "red-hot", "n't", "street", "."]
@@ -53,18 +55,20 @@ def write_data(path: Path, images: int = 30, seed: int = 0) -> Path:
 def write_model(
     path: Path, *, seed: int, words: list[str], tokenizer: str = "spacy-en-lower", **changes: Any
 ) -> Path:
-    """An untrained checkpoint; `changes` are keys of attention or model."""
-    config = TrainConfig(run_dir="outputs/small")
-    config.data.path = "small.h5"
-    config.model.embed_size, config.model.word_size = 8, 5
+    """An untrained checkpoint; `changes` are arguments of the similarity or of the model."""
+    similarity = {"aggregation": "mean"}
+    encoders = {"embed_size": 8, "word_size": 5}
     for name, value in changes.items():
-        setattr(config.attention if hasattr(config.attention, name) else config.model, name, value)
+        (similarity if name in options_of(Attention) else encoders)[name] = value
     torch.manual_seed(seed)
-    vocabulary = Vocabulary([*SPECIALS, *words])
-    network = ScanModel(FEATURES, len(vocabulary), config.model)
+    model = ScanModel(FEATURES, Vocabulary([*SPECIALS, *words], tokenizer), **encoders)
     content = {
-        "state_dict": {f"model.{name}": tensor for name, tensor in network.state_dict().items()},
-        KEY: payload(config, vocabulary, tokenizer, FEATURES),
+        "state_dict": {f"model.{name}": tensor for name, tensor in model.state_dict().items()},
+        "hyper_parameters": {
+            "version": VERSION,
+            "model": specification(model),
+            "similarity": specification(Attention(**similarity)),
+        },
     }
     torch.save(content, path)
     return path

@@ -107,11 +107,11 @@ def test_a_file_that_cannot_be_written_keeps_what_was_there(
     assert main(words) == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
-    def full(path: Path, *_: object) -> None:
+    def full(figure: object, path: Path, **_: object) -> None:
         path.write_text("the first half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(comparison, "draw", full)
+    monkeypatch.setattr(comparison.Figure, "savefig", full)
     capsys.readouterr()
     assert main(words) == 2
     assert f"{tmp_path / 'out' / 'compare.png'}: cannot be written: no space left" in capsys.readouterr().err

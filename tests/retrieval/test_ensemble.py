@@ -104,7 +104,7 @@ def test_faults_are_named(
     data, a, b = files
     content = torch.load(b, weights_only=True)
     content["state_dict"]["model.image_encoder.fc.weight"] = torch.zeros(12, 5)
-    content["scan_lightning"]["feature_dim"] = 5
+    content["hyper_parameters"]["model"]["feature_dim"] = 5
     torch.save(content, tmp_path / "narrow.ckpt")
     for words, message in (
         ([f"checkpoints=[{a},{tmp_path / 'none.ckpt'}]"], "there is no file"),
@@ -115,7 +115,7 @@ def test_faults_are_named(
             [f"checkpoints=[{a},{b}]", "weights=[1,0]"],
             "weights: found [1, 0]; expected a list, each a number",
         ),
-        ([f"checkpoints=[{a},{tmp_path / 'narrow.ckpt'}]"], "takes 5; give a store with the features"),
+        ([f"checkpoints=[{a},{tmp_path / 'narrow.ckpt'}]"], "takes 5; give the store it was trained on"),
         ([f"checkpoints=[{a},{b}]", "split=val"], "has no split 'val'"),
         ([f"checkpoints=[{a},{b}]", "folds=5"], "folds=5 does not divide the split's 24 images"),
     ):

@@ -9,16 +9,14 @@ import torch
 
 from scan_lightning.data.store import Store
 from scan_lightning.data.writer import ImageRecord, write_store
-from scan_lightning.retrieval.chance import chance_recall
 from scan_lightning.retrieval.grounding import grounding
+from scan_lightning.retrieval.statistics import chance_recall
 
 
 class Looks:
     """A model whose words look where it is told: for each caption, a region a word."""
 
     def __init__(self, direction: str, looks: dict[str, list[int]]) -> None:
-        self.tokenizer_name = "spacy-en-lower"
-        self.config = SimpleNamespace(attention=SimpleNamespace(rule="attention"))
         self.rule = SimpleNamespace(direction=direction)
         self.looks = looks
 
@@ -67,8 +65,9 @@ def test_a_model_that_always_looks_right_reaches_all(store) -> None:
 
 
 def test_cannot_be_measured_without_links_or_with_another_tokeniser(store, tmp_path) -> None:
-    model = Looks("t2i", {})
-    model.tokenizer_name = "nltk"
+    model = Looks("t2i", {"a red star": [0, 1, 2], "blue disc over red ring": [0] * 5})
+    attend = model.attend
+    model.attend = lambda *pair: (["<start>", "a red", "star", "<end>"], *attend(*pair)[1:])
     assert grounding(model, store, "test") is None
     record = ImageRecord("1", "test", 10, 10, np.ones((1, 3), np.float32), None, ["a dog"])
     write_store(tmp_path / "n.h5", [record], source="t", feature_dim=3, images=1, regions=1, progress=False)

@@ -5,7 +5,7 @@ import torch
 from similarity_cases import Batch, all_rules, few_rules, poison
 
 import loop_reference as reference
-from scan_lightning.similarity import SumMax, kernels, similarity_matrix
+from scan_lightning.similarity import Attention, Similarity, SumMax, kernels, similarity_matrix
 from scan_lightning.similarity.kernels import LONGEST, usable
 
 pytest.importorskip("triton", reason="Triton is not installed")
@@ -106,6 +106,29 @@ def test_what_does_not_fit_goes_to_pytorch(launches):
     found = similarity_matrix(batch.regions, batch.words, SumMax("t2i"), **batch.counts)
     assert not launches
     torch.testing.assert_close(found.cpu(), exact(batch, SumMax("t2i")), **CLOSE)
+
+
+class Halved(Attention):
+    def forward(self, scores, regions, words):
+        return super().forward(scores, regions, words) / 2
+
+
+class Unknown(Similarity):
+    def forward(self, scores, regions, words):
+        return (scores / regions.count[..., None, None]).sum((-1, -2))
+
+
+def test_a_similarity_it_was_not_written_for_never_reaches_it(launches):
+    batch = single(images=3, captions=4)
+    halved = similarity_matrix(batch.regions, batch.words, Halved("t2i"), **batch.counts)
+    assert not launches
+    torch.testing.assert_close(halved.cpu(), exact(batch, Attention("t2i")) / 2, **CLOSE)
+    found = similarity_matrix(batch.regions, batch.words, Unknown(), **batch.counts).cpu()
+    assert not launches
+    mean = batch.regions[1, : batch.region_counts[1]].mean(0) @ batch.words[2, : batch.word_counts[2]].sum(0)
+    torch.testing.assert_close(found[1, 2], mean.cpu(), **CLOSE)
+    similarity_matrix(batch.regions, batch.words, Attention("t2i"), **batch.counts)
+    assert launches
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="needs a machine without a GPU")

@@ -12,14 +12,11 @@ HELP = "two evaluated runs, query by query: differences with intervals, what cha
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("run_a", type=Path, metavar="RUN_A", help="folder of an evaluation, or its ranks.npz")
-    parser.add_argument("run_b", type=Path, metavar="RUN_B", help="another, of the same split and store")
-    parser.add_argument(
-        "--out", type=Path, help="where the files go (default: outputs/compare/RUN_A-RUN_B)", metavar="DIR"
-    )
-    parser.add_argument(
-        "--queries", type=int, default=10, metavar="N", help="how many queries to show (default: 10)"
-    )
+    add = parser.add_argument
+    add("run_a", type=Path, metavar="RUN_A", help="folder of an evaluation, or its ranks.npz")
+    add("run_b", type=Path, metavar="RUN_B", help="another, of the same split and store")
+    add("--out", type=Path, metavar="DIR", help="where the files go (default: outputs/compare/RUN_A-RUN_B)")
+    add("--queries", type=int, default=10, metavar="N", help="how many queries to show (default: 10)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _names(a: Path, b: Path) -> tuple[str, str]:
-    """Return what to call the runs: the shortest ends of their paths that differ."""
+    """Return the names of the runs: the shortest ends of their paths that differ."""
     one, two = (path.resolve() if path.is_dir() else path.resolve().parent for path in (a, b))
     for length in range(1, max(len(one.parts), len(two.parts))):
         names = "/".join(one.parts[-length:]), "/".join(two.parts[-length:])

@@ -10,13 +10,11 @@ HELP = "create the wandb workspace of a project: recall, training, attention, sw
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--entity", required=True, help="wandb team or account that owns the project")
-    parser.add_argument("--project", required=True, help="wandb project, logger.project of the runs")
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="print the workspace as JSON, without a login, and create nothing",
-    )
+    add = parser.add_argument
+    add("--entity", required=True, help="wandb team or account that owns the project")
+    add("--project", required=True, help="wandb project, logger.wandb.project of the runs")
+    dry_run = "print the workspace as JSON, without a login, and create nothing"
+    add("--dry-run", action="store_true", help=dry_run)
 
 
 def run(args: argparse.Namespace) -> int:

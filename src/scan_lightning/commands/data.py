@@ -1,65 +1,115 @@
-"""`scan-lightning data`: build, check, show."""
+"""`scan-lightning data`: build, check, show stores, and make stores from stores."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from scan_lightning.commands import data_derive
-from scan_lightning.commands.data_parsers import Subparsers, add_out, print_written, subcommand
-from scan_lightning.data.format import FEATURE_DTYPES
-from scan_lightning.data.layouts.registry import LAYOUTS
+from scan_lightning.data.format import FEATURE_DTYPES, SPLITS
+from scan_lightning.data.layouts.sources import LAYOUTS
 from scan_lightning.units import size_text
 
 HELP = "build, check and show the store a data set is read from"
+BUILD = """write a store from region features and captions
+
+The store appears under its name only when it is complete and on the disk. Layouts:
+  scan-release   {train,dev,test,testall}_ims.npy and _caps.txt, as released with SCAN
+  bottom-up-tsv  *.tsv with base64 columns, one image a line
+  npz-folder     one .npz an image
+  hdf5-vqa       image_features, image_bb, pos_boxes in .hdf5
+The last three take captions from Karpathy's dataset_*.json, or from {split}_ids.txt and _caps.txt."""
+CHECK = """verify everything a store claims
+
+Counts, offsets, finite features, owners of captions, ids, boxes, lexicon, every block checksum
+and the whole-file digest. All faults are listed; the exit status is 2 when there is any.
+With --layout a folder of features is checked instead: every file is compared with the sizes of the
+data set that SCAN's authors released, or with the other files where it is none. Values are read too."""
+SUBSET = """write a part of a store: splits, the first images of each split, or images by id
+
+An image must pass all that are given. The lexicon is counted anew."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the subcommands and their options."""
+    """Add the subcommands and their options."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _configure_build(commands)
-    _configure_check(commands)
-    _configure_show(commands)
-    data_derive.configure(commands)
+
+    def subcommand(
+        name: str,
+        text: str,
+        example: str,
+        function: Callable[[argparse.Namespace], int],
+        *,
+        out: bool = False,
+    ) -> Callable[..., argparse.Action]:
+        """Add a subcommand, summarised by the first line of `text`; return its `add_argument`."""
+        added = commands.add_parser(
+            name,
+            help=text.split("\n", maxsplit=1)[0],
+            description=text,
+            epilog=f"example:\n  scan-lightning data {name} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(data_command=function)
+        if out:
+            added.add_argument(
+                "--out", required=True, type=Path, metavar="FILE.h5", help="the store to write"
+            )
+            added.add_argument("--overwrite", action="store_true", help="replace the file when it exists")
+        return added.add_argument
+
+    example = "--layout scan-release --root data/f30k_precomp --out f30k.h5"
+    add = subcommand("build", BUILD, example, _build, out=True)
+    add("--layout", required=True, choices=LAYOUTS, help="how the files are laid out")
+    add("--root", required=True, type=Path, metavar="DIR", help="the folder with the files")
+    add("--captions", type=Path, metavar="PATH", help="captions, when they are elsewhere")
+    dtype = "how features are stored (default: float16)"
+    add("--dtype", choices=FEATURE_DTYPES, default="float16", help=dtype)
+
+    example = "f30k.h5\n  scan-lightning data check --layout scan-release data/f30k_precomp"
+    add = subcommand("check", CHECK, example, _check)
+    add("path", type=Path, metavar="PATH", help="the store; with --layout the folder")
+    add("--layout", choices=["scan-release"], help="check a folder of this layout")
+
+    add = subcommand("show", "print what a store holds, with sample captions", "f30k.h5 --samples 2", _show)
+    add("path", type=Path, metavar="FILE.h5", help="the store")
+    add("--samples", type=int, default=2, metavar="N", help="images shown a split (default: 2)")
+
+    text = "write a store with its features as float16 or float32"
+    add = subcommand("convert", text, "f30k.h5 --dtype float32 --out f30k_fp32.h5", _convert, out=True)
+    add("path", type=Path, metavar="FILE.h5", help="the store to read")
+    add("--dtype", required=True, choices=FEATURE_DTYPES, help="how features are stored")
+
+    example = "f30k.h5 --splits val test --images 100 --out small.h5"
+    add = subcommand("subset", SUBSET, example, _subset, out=True)
+    add("path", type=Path, metavar="FILE.h5", help="the store to read")
+    add("--splits", nargs="+", choices=SPLITS, help="only these splits")
+    add("--images", type=_positive, metavar="N", help="only the first N images of each split")
+    add("--ids", type=Path, metavar="FILE.txt", help="only the images named here, one a line")
+
+    text = "write several stores as one; each image keeps its split"
+    add = subcommand("merge", text, "f30k.h5 f8k.h5 --out both.h5", _merge, out=True)
+    add("paths", type=Path, nargs="+", metavar="FILE.h5", help="the stores to read")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the chosen subcommand; the exit status."""
+    """Run the chosen subcommand; return the exit status."""
     status: int = args.data_command(args)
     return status
 
 
-def _configure_build(commands: Subparsers) -> None:
-    parser = subcommand(
-        commands,
-        "build",
-        "write a store from region features and captions\n\n"
-        "The store appears under its name only when it is complete and on the disk. Layouts:\n"
-        "  scan-release   {train,dev,test,testall}_ims.npy and _caps.txt, as released with SCAN\n"
-        "  bottom-up-tsv  *.tsv with base64 columns, one image a line\n"
-        "  npz-folder     one .npz an image\n"
-        "  hdf5-vqa       image_features, image_bb, pos_boxes in .hdf5\n"
-        "The last three take captions from Karpathy's dataset_*.json, or from {split}_ids.txt and _caps.txt.",
-        "build --layout scan-release --root data/f30k_precomp --out f30k.h5",
-    )
-    parser.add_argument("--layout", required=True, choices=LAYOUTS, help="how the files are laid out")
-    parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="the folder with the files")
-    parser.add_argument("--captions", type=Path, metavar="PATH", help="captions, when they are elsewhere")
-    parser.add_argument(
-        "--dtype",
-        choices=FEATURE_DTYPES,
-        default="float16",
-        help="how features are stored (default: float16)",
-    )
-    add_out(parser)
-    parser.set_defaults(data_command=_build)
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a number of images; expected 1 or more")
+    return value
 
 
 def _build(args: argparse.Namespace) -> int:
     from scan_lightning.data.header import refuse_other_file
-    from scan_lightning.data.layouts.registry import open_layout
+    from scan_lightning.data.layouts.sources import open_layout
     from scan_lightning.data.writer import write_store
     from scan_lightning.files import refuse_existing
 
@@ -78,44 +128,28 @@ def _build(args: argparse.Namespace) -> int:
         dtype=args.dtype,
         overwrite=args.overwrite,
     )
-    return print_written(args.out)
-
-
-def _configure_check(commands: Subparsers) -> None:
-    parser = subcommand(
-        commands,
-        "check",
-        "verify everything a store claims\n\n"
-        "Counts, offsets, finite features, owners of captions, ids, boxes, lexicon, every block checksum\n"
-        "and the whole-file digest. All faults are listed; the exit status is 2 when there is any.\n"
-        "With --layout: the doctor for a folder of features. Every file is held against the numbers of the\n"
-        "data set that SCAN's authors released, or if it is none against the others. Values are read too.",
-        "check f30k.h5\n  scan-lightning data check --layout scan-release data/f30k_precomp",
-    )
-    parser.add_argument("path", type=Path, metavar="PATH", help="the store; with --layout the folder")
-    parser.add_argument("--layout", choices=["scan-release"], help="examine a folder of this layout")
-    parser.set_defaults(data_command=_check)
+    return _print_written(args.out)
 
 
 def _check(args: argparse.Namespace) -> int:
     from scan_lightning.data.check import check_store
 
     if args.layout:
-        return _examine(args.path)
+        return _check_folder(args.path)
     start = time.monotonic()
-    faults = check_store(args.path)
-    for fault in faults:
-        print(f"fault: {fault}", file=sys.stderr)
-    if faults:
+    problems = check_store(args.path)
+    for problem in problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    if problems:
         advice = "Build or copy the store again; what it holds cannot be trusted."
-        print(f"error: {args.path}: {_count(len(faults))}. {advice}", file=sys.stderr)
+        print(f"error: {args.path}: {_count(len(problems))}. {advice}", file=sys.stderr)
         return 2
     size, seconds = args.path.stat().st_size, max(time.monotonic() - start, 1e-9)
-    print(f"{args.path}: no fault ({size_text(size)} in {seconds:.1f} s, {size_text(size / seconds)}/s)")
+    print(f"{args.path}: no problem ({size_text(size)} in {seconds:.1f} s, {size_text(size / seconds)}/s)")
     return 0
 
 
-def _examine(root: Path) -> int:
+def _check_folder(root: Path) -> int:
     from scan_lightning.data.layouts.scan_doctor import examine
 
     status = 0
@@ -125,32 +159,59 @@ def _examine(root: Path) -> int:
             print(f"  {finding.state:12} {finding.path}: {finding.detail}")
         for note in report.notes:
             print(f"  {'note':12} {note}")
-        if report.faults:
-            print(f"error: {root}: {_count(report.faults)}. {report.advice}", file=sys.stderr)
+        if report.problems:
+            print(f"error: {root}: {_count(report.problems)}. {report.advice}", file=sys.stderr)
             status = 2
     return status
 
 
-def _count(faults: int) -> str:
-    return f"{faults} fault{'s' if faults > 1 else ''}"
-
-
-def _configure_show(commands: Subparsers) -> None:
-    parser = subcommand(
-        commands, "show", "print what a store holds, with sample captions", "show f30k.h5 --samples 2"
-    )
-    parser.add_argument("path", type=Path, metavar="FILE.h5", help="the store")
-    parser.add_argument(
-        "--samples", type=int, default=2, metavar="N", help="images shown a split (default: 2)"
-    )
-    parser.set_defaults(data_command=_show)
+def _count(problems: int) -> str:
+    return f"{problems} problem{'s' if problems > 1 else ''}"
 
 
 def _show(args: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from scan_lightning.data.show import summary
     from scan_lightning.data.store import Store
-    from scan_lightning.data.summary import summary
 
     Console(soft_wrap=True, highlight=False).print(summary(Store(args.path), args.samples))
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from scan_lightning.data.derive import convert
+    from scan_lightning.data.store import Store
+
+    convert(Store(args.path), args.out, args.dtype, overwrite=args.overwrite)
+    return _print_written(args.out)
+
+
+def _subset(args: argparse.Namespace) -> int:
+    from scan_lightning.data.derive import subset
+    from scan_lightning.data.store import Store
+
+    choice = {"splits": args.splits, "images": args.images, "ids": args.ids}
+    subset(Store(args.path), args.out, **choice, overwrite=args.overwrite)
+    return _print_written(args.out)
+
+
+def _merge(args: argparse.Namespace) -> int:
+    from scan_lightning.data.derive import merge
+    from scan_lightning.data.store import Store
+
+    merge([Store(path) for path in args.paths], args.out, overwrite=args.overwrite)
+    return _print_written(args.out)
+
+
+def _print_written(path: Path) -> int:
+    """Print what a new store holds and what comes next; return the exit status."""
+    from scan_lightning.data.store import Store
+
+    store = Store(path)
+    print(
+        f"{path}: {store.image_count:,} images, {store.caption_count:,} captions, {store.region_count:,} "
+        f"regions of {store.feature_dim} {store.feature_dtype}, {size_text(path.stat().st_size)}"
+    )
+    print(f"next: scan-lightning data check {path}")
     return 0

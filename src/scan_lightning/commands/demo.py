@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import shlex
 import shutil
 import sys
@@ -15,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 from scan_lightning.errors import ScanError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from scan_lightning.config.schema import EvaluateConfig, TrainConfig
 
 HELP = "train on built-in pictures, evaluate and draw what each word looked at"
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             raise
         _say("3 of 4: searching the test pictures by caption, and the captions by picture")
         evaluate(testing, out / "test")
-    _say("4 of 4: measuring where words look, drawing pictures")
+    _say("4 of 4: measuring grounding accuracy, drawing pictures")
     results = _finish(out, training.loss["warmup_steps"])
     _report(out, results, time.monotonic() - start)
     return 0
@@ -99,18 +98,16 @@ def _configs(out: Path) -> tuple[TrainConfig, EvaluateConfig]:
 
 
 def _finish(out: Path, warmup_steps: int) -> dict[str, Any]:
-    """Draw the pictures and, last, write results.json; its content."""
-    import json
-
+    """Draw the pictures and, last, write results.json; return its content."""
     from scan_lightning.data.store import Store
     from scan_lightning.files import write_json
     from scan_lightning.model.checkpoint import load
     from scan_lightning.report.figure_files import save_figure
-    from scan_lightning.report.figures import training_curve
     from scan_lightning.report.gallery import attention_gallery, retrieval_gallery
-    from scan_lightning.retrieval.chance import chance_recall
+    from scan_lightning.report.training_curve import training_curve
     from scan_lightning.retrieval.grounding import grounding
     from scan_lightning.retrieval.queries import read_queries
+    from scan_lightning.retrieval.statistics import chance_recall
 
     store, model = Store(out / "scenes.h5"), load(out / "train" / "checkpoints" / "best.ckpt")
     queries = read_queries(out / "test")
@@ -121,21 +118,12 @@ def _finish(out: Path, warmup_steps: int) -> dict[str, Any]:
     }
     found = grounding(model, store, "test")
     assert found is not None  # scenes are linked, and the recipe attends
-    results["grounding"] = {
-        "accuracy": round(found.accuracy, 2),
-        "chance": round(found.chance, 2),
-        "words": found.words,
-    }
-    try:
-        save_figure(
-            training_curve(out / "train" / "metrics.csv", warmup_steps=warmup_steps),
-            out / "training_curve",
-            kinds=("png",),
-        )
-        attention_gallery(model, store, "test", out / "images", out, count=ATTENTION_PICTURES)
-        retrieval_gallery(queries, out / "images", out)
-    except OSError as error:
-        raise ScanError(f"--out {out}: cannot be written to ({error.strerror or error}).") from error
+    measured = {"accuracy": round(found.accuracy, 2), "chance": round(found.chance, 2)}
+    results["grounding"] = {**measured, "words": found.words}
+    curve = training_curve(out / "train" / "metrics.csv", warmup_steps=warmup_steps)
+    save_figure(curve, out / "training_curve", kinds=("png",))
+    attention_gallery(model, store, "test", out / "images", out, count=ATTENTION_PICTURES)
+    retrieval_gallery(queries, out / "images", out)
     write_json(out / "results.json", results)
     return results
 
@@ -143,17 +131,26 @@ def _finish(out: Path, warmup_steps: int) -> dict[str, Any]:
 def _report(out: Path, results: dict[str, Any], seconds: float) -> None:
     from rich.console import Console
 
+    from scan_lightning.report.tables import DIRECTIONS, RECALLS, text_table
+
+    rows = []
+    for key, name in DIRECTIONS:
+        own, chance = results[key], results["chance"][key]
+        cells = [f"{own[recall]:.1f} ({chance[recall]:.1f})" for recall, _ in RECALLS]
+        rows.append([name, *cells, f"{own['medr']:.0f}"])
+    title = f"test: {results['images']} pictures, {results['captions']:,} captions; in brackets by chance"
+    headings = ["", *(heading for _, heading in RECALLS), "median rank"]
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_table(results))
+    console.print(text_table(headings, rows, title=title))
     grounded = results["grounding"]
     console.print(
-        f"grounding: {grounded['accuracy']:.1f} % of {grounded['words']:,} colour and shape words look most "
-        f"at a region of the object they mean; by chance it would be {grounded['chance']:.1f} %"
+        f"grounding: {grounded['accuracy']:.1f} % of {grounded['words']:,} colour and shape words attend "
+        f"most to a region of the object they name; by chance it would be {grounded['chance']:.1f} %"
     )
     console.print(f"\n{out}/ ({seconds:.0f} s)")
     for name, meaning in (
-        (f"attention_1.png ... {ATTENTION_PICTURES}.png", "what each word of a caption looked at"),
-        ("retrieval_1.png ... 3.png", "captions and the pictures found for them"),
+        (f"attention_1.png ... {ATTENTION_PICTURES}.png", "what each word of a caption attends to"),
+        ("retrieval_1.png ... 3.png", "captions and the pictures retrieved for them"),
         ("training_curve.png", "loss and recall against steps"),
         ("results.json", "the figures above"),
         ("scenes.h5, images/, train/, test/", "the data, the training run, the evaluation"),
@@ -164,20 +161,6 @@ def _report(out: Path, results: dict[str, Any], seconds: float) -> None:
         f"try next: scan-lightning attention {folder}/train/checkpoints/best.ckpt --data {folder}/scenes.h5 "
         f"--images {folder}/images --image scene-test-00007.png --sentence {sentence} --out {folder}/mine"
     )
-
-
-def _table(results: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    title = f"test: {results['images']} pictures, {results['captions']:,} captions; in brackets by chance"
-    table = Table(title=title, title_justify="left")
-    for heading in ("", "R@1", "R@5", "R@10", "median rank"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for key, name in (("i2t", "image to text"), ("t2i", "text to image")):
-        own, chance = results[key], results["chance"][key]
-        cells = [f"{own[recall]:.1f} ({chance[recall]:.1f})" for recall in ("r1", "r5", "r10")]
-        table.add_row(name, *cells, f"{own['medr']:.0f}")
-    return table
 
 
 def _say(line: str) -> None:

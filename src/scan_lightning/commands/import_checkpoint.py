@@ -12,15 +12,14 @@ HELP = "turn a checkpoint of the released SCAN code into one of this program"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("checkpoint", type=Path, help="the released file, such as model_best.pth.tar")
-    parser.add_argument(
-        "--vocab", type=Path, required=True, metavar="FILE", help="its vocabulary, f30k_precomp_vocab.json"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="the released file, such as model_best.pth.tar")
+    add("--vocab", type=Path, required=True, metavar="FILE", help="its vocabulary, f30k_precomp_vocab.json")
+    add("--out", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, convert, write, and say what it is."""
+    """Read, convert, write, and print what it is."""
     import torch
 
     from scan_lightning.files import write_file
@@ -35,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     released = read_released(args.checkpoint, args.vocab)
     write_file(args.out, lambda file: torch.save(released.checkpoint(), file))
     model = load(args.out)
+    words = len(released.state["text_encoder.embed.weight"])
     print(f"{args.out}: {model.rule}")
-    print(f"features {model.feature_dim} wide, {len(released.model.text_encoder.vocabulary):,} words")
+    print(f"features {model.feature_dim} wide, {words:,} words")
     print("Captions of one sentence are split exactly as by the released code; in others, a full stop that")
     print("touches the last word of an inner sentence stays with it.")
     print(f"next: scan-lightning evaluate checkpoint={args.out} data.path=STORE.h5 split=test")

@@ -12,20 +12,16 @@ HELP = "one HTML page of runs: recall, curves, sweep, ranks, and attention to ex
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="folder of a training or evaluation, or of a sweep"
-    )
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.html", help="the page")
-    parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="folder of the pictures, named by image id"
-    )
-    parser.add_argument(
-        "--pictures", type=int, default=12, metavar="N", help="pictures in the explorer (default: 12)"
-    )
+    add = parser.add_argument
+    runs = "folder of a training or evaluation, or of a sweep"
+    add("runs", nargs="+", type=Path, metavar="RUN", help=runs)
+    add("--out", required=True, type=Path, metavar="FILE.html", help="the page")
+    add("--images", type=Path, metavar="DIR", help="folder of the pictures, named by image id")
+    add("--pictures", type=int, default=12, metavar="N", help="pictures in the explorer (default: 12)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the runs, make the page, say where."""
+    """Read the runs, write the page, print its name."""
     from scan_lightning.files import write_text
     from scan_lightning.places import require_file
     from scan_lightning.report.page_file import report_page

@@ -21,7 +21,7 @@ from scan_lightning.config.validate import checked
 from scan_lightning.errors import ScanError
 from scan_lightning.options import options_of
 
-# Sections that take any key of the class they name, without Hydra's `+`; its signature is asked later.
+# Sections that take any key of the class they name, without Hydra's `+`; its signature is checked later.
 OPEN = ("data", "attention", "model", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
 
 

@@ -9,6 +9,7 @@ from multiprocessing import current_process
 from typing import Any
 
 from scan_lightning.errors import ScanError, ScanWarning
+from scan_lightning.threads import usable_cpus
 
 
 def is_first_process() -> bool:
@@ -53,7 +54,7 @@ def _gpus() -> int:
 
 def _check_cores(devices: int) -> None:
     """Judge a number of processes on the CPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cpus()
     if devices == -1:
         raise ScanError(
             "trainer.devices: found -1, every GPU of the machine, but the run is on the CPU; give the number "

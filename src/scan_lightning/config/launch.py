@@ -95,7 +95,7 @@ def _job(command: Command, cfg: DictConfig) -> tuple[Any, Path]:
 
 
 def _resolve_paths(values: dict[str, Any], cwd: Path, *, moved: bool) -> None:
-    """Make paths what they were where the command was given: `~`, and others when the job changes folder."""
+    """Make paths what they were where the command was given: `~`, and all when the job changes folder."""
 
     def resolved(path: Any) -> Any:
         if not isinstance(path, str) or path == "auto":

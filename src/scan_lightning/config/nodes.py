@@ -28,7 +28,7 @@ HYDRA_KEYS = (NODE, PARTIAL, "_args_", "_recursive_", "_convert_")
 NAMED = ("callbacks", "logger")  # sections that are mappings from a name to a node
 # Arguments that the program gives.
 GIVEN = {
-    "data": ("test_split",),
+    "data": ("vocabulary", "test_split"),
     "model": ("feature_dim", "vocabulary"),
     "optimizer": ("params",),
     "scheduler": ("optimizer", "total_steps", "epoch_steps"),

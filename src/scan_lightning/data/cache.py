@@ -19,17 +19,7 @@ BLOCK = 256  # images read at a time while a split is loaded
 
 
 class DeviceRegions:
-    """The regions of a split in the memory of a device.
-
-    Args:
-        store: where they come from.
-        split: its name.
-        device: that of the model.
-        shown: whether to show progress.
-
-    Raises:
-        ScanError: they do not fit.
-    """
+    """The regions of a split in the memory of a device; a ScanError when they do not fit."""
 
     def __init__(self, store: Store, split: str, device: torch.device, *, shown: bool = True) -> None:
         require_room(store, [split], device)

@@ -8,13 +8,7 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
-from scan_lightning.data.checksums import (
-    TEXT_BLOCK_ROWS,
-    digest,
-    digests,
-    rows_per_block,
-    store_digests,
-)
+from scan_lightning.data.checksums import TEXT_BLOCK_ROWS, digest, digests, rows_per_block, store_digests
 from scan_lightning.data.format import COUNTED_SPLITS, GOLD_LINKS, text_dtype
 from scan_lightning.data.hdf5_file import reserve, string_bytes
 from scan_lightning.data.text import Tokenizer
@@ -24,7 +18,7 @@ Link = tuple[int, int, int]
 
 
 def write_array(file: h5py.File, path: str, data: np.ndarray) -> None:
-    """Write a whole dataset, contiguous, with its digests."""
+    """Write a complete dataset, contiguous, with its digests."""
     if data.dtype.kind == "O":
         reserve(file, string_bytes(data.tolist()))
         file.create_dataset(path, data=data, dtype=text_dtype())
@@ -59,15 +53,7 @@ class CaptionWriter:
     def add(
         self, captions: Sequence[str], links: Sequence[Link], split: str, image: int, region: int
     ) -> None:
-        """Take one image's captions.
-
-        Args:
-            captions: The texts.
-            links: Word-to-region links within the record.
-            split: The image's split.
-            image: The image's row.
-            region: The row of the image's first region.
-        """
+        """Take the captions of the image in row `image`, whose first region is in row `region`."""
         base = len(self.waiting)
         for caption, offset, index in links:
             self.waiting_links.setdefault(base + caption, []).append((offset, region + index))

@@ -20,11 +20,7 @@ ROWS_ATTRIBUTE = "rows_per_block"
 
 
 def encode(rows: np.ndarray) -> bytes:
-    """The bytes a digest is taken over.
-
-    Args:
-        rows: Any number of rows of numbers, or (n,) strings (str or UTF-8 bytes).
-    """
+    """The bytes a digest is taken over, of rows of numbers or (n,) strings (str or UTF-8 bytes)."""
     if rows.dtype.kind in "OSUT":
         parts = []
         for text in rows.tolist():
@@ -49,20 +45,13 @@ def digest(rows: np.ndarray) -> np.ndarray:
 
 
 def digests(rows: np.ndarray) -> list[np.ndarray]:
-    """SHA-256 of every block of a whole dataset."""
+    """SHA-256 of every block of a dataset."""
     size = rows_per_block(rows.shape[1:], rows.dtype)
     return [digest(rows[start : start + size]) for start in range(0, len(rows), size)]
 
 
 def store_digests(file: h5py.File, path: str, blocks: Sequence[np.ndarray], rows: int) -> None:
-    """Write the digests of dataset `path` below /checksum.
-
-    Args:
-        file: The store being written.
-        path: The dataset's path, as in `region/features`.
-        blocks: A digest a block.
-        rows: Rows a block; the last one may hold fewer.
-    """
+    """Write the digests of the dataset `path` below /checksum; a block has `rows` rows, or fewer."""
     data = np.array(blocks, dtype=np.uint8).reshape(-1, DIGEST_BYTES)
     dataset = file.create_dataset(f"checksum/{path}", data=data)
     dataset.attrs[ROWS_ATTRIBUTE] = rows

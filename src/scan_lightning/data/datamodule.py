@@ -204,7 +204,7 @@ class ScanDataModule(pl.LightningDataModule):
     def _tokenizes(self) -> Tokenizes:
         """The text encoder: the one set here, else that of the trainer's module, else the vocabulary."""
         module = getattr(self.trainer, "lightning_module", None)
-        encoder = self.text_encoder or getattr(getattr(module, "model", None), "text_encoder", None)
+        encoder: Any = self.text_encoder or getattr(getattr(module, "model", None), "text_encoder", None)
         return encoder if hasattr(encoder, "tokenize") else self.vocabulary
 
     def _position(self) -> tuple[int, int] | None:
@@ -212,7 +212,7 @@ class ScanDataModule(pl.LightningDataModule):
         if self.trainer is None or self.trainer.state.fn != "fit":
             return None
         loop = self.trainer.fit_loop
-        return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.ready
+        return self.trainer.current_epoch, loop.epoch_loop.batch_progress.current.ready
 
     def _place(self) -> tuple[int, int, bool]:
         """This process's rank, how many there are, and whether batches go to a GPU."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scan_lightning.data.layouts.lines import iter_lines
+from scan_lightning.data.layouts.source_files import iter_lines
 from scan_lightning.data.store import Store
 from scan_lightning.data.text import tokenizer
 from scan_lightning.data.writer import ImageRecord, write_store
@@ -18,13 +18,7 @@ _BLOCK = 256  # images read at once
 
 
 def store_records(store: Store, image_rows: np.ndarray) -> Iterator[ImageRecord]:
-    """Images of a store as records, in the order given; a block of them is in memory at a time.
-
-    Args:
-        store: Where they are.
-        image_rows: (n,) rows.
-    """
-    codes = {row: split for split in store.splits for row in store.image_rows(split).tolist()}
+    """Images of a store as records, in the order of `image_rows` (n,), a block in memory at a time."""
     captions_of = _Groups(store.caption_image, store.image_count)
     links_of = _Groups(store.gold_links[:, 0], store.caption_count)
     for start in range(0, len(image_rows), _BLOCK):
@@ -35,12 +29,10 @@ def store_records(store: Store, image_rows: np.ndarray) -> Iterator[ImageRecord]
         for index, row in enumerate(rows.tolist()):
             own = [next(texts) for _ in captions[index]]
             boxes = store.boxes(row)
-            width, height = store.image_size(row)
             yield ImageRecord(
-                id=store.image_id(row),
-                split=codes[row],
-                width=width,
-                height=height,
+                store.image_id(row),
+                store.split_of(row),
+                *store.image_size(row),
                 features=features[index, : counts[index]],
                 boxes=None if np.isnan(boxes).all() else boxes,
                 captions=own,
@@ -50,20 +42,13 @@ def store_records(store: Store, image_rows: np.ndarray) -> Iterator[ImageRecord]
 
 
 def convert(source: Store, out: Path, dtype: str, *, overwrite: bool = False, progress: bool = True) -> None:
-    """Write a store with its features in another number format.
-
-    Args:
-        source: The store to read.
-        out: The store to write.
-        dtype: `float16` or `float32`. From float32 to float16 values are rounded to 11 bits.
-        overwrite: Replace `out` when it exists.
-        progress: Show progress on stderr.
+    """Write a store with its features as `float16` (values are rounded to 11 bits) or `float32`.
 
     Raises:
         ScanError: a value is too large for float16, or `out` cannot be written.
     """
     rows = np.arange(source.image_count)
-    _write(out, [(source, rows)], source.source, dtype, overwrite, progress)
+    _write(out, [(source, rows)], source.source, dtype, overwrite=overwrite, progress=progress)
 
 
 def subset(
@@ -79,13 +64,13 @@ def subset(
     """Write a part of a store; the lexicon is counted anew on what is left.
 
     Args:
-        source: The store to read.
-        out: The store to write.
-        splits: Only these splits.
-        images: Only the first so many images of each split.
-        ids: Only the images named in this file, one id a line.
-        overwrite: Replace `out` when it exists.
-        progress: Show progress on stderr.
+        source: the store to read.
+        out: the store to write.
+        splits: only these splits.
+        images: only the first so many images of each split.
+        ids: only the images named in this file, one id a line.
+        overwrite: replace `out` when it exists.
+        progress: show progress on stderr.
 
     Raises:
         ScanError: an unknown split or id, nothing left, or `out` cannot be written.
@@ -100,20 +85,15 @@ def subset(
     if not len(rows):
         raise ScanError(f"{source.path}: nothing is left of its {source.image_count:,} images. Choose more.")
     name = f"{source.source} ({len(rows):,} of {source.image_count:,} images)"
-    _write(out, [(source, rows)], name, str(source.feature_dtype), overwrite, progress)
+    _write(out, [(source, rows)], name, str(source.feature_dtype), overwrite=overwrite, progress=progress)
 
 
 def merge(sources: Sequence[Store], out: Path, *, overwrite: bool = False, progress: bool = True) -> None:
     """Write several stores as one; each image keeps its split, the lexicon is counted over all.
 
-    Args:
-        sources: Two or more stores of one feature width, number format and tokeniser, without common ids.
-        out: The store to write.
-        overwrite: Replace `out` when it exists.
-        progress: Show progress on stderr.
-
     Raises:
-        ScanError: the stores do not fit together, or `out` cannot be written.
+        ScanError: the stores differ in feature width, number format or tokeniser, or share an id; or `out`
+            cannot be written.
     """
     first = sources[0]
     for store in sources[1:]:
@@ -124,13 +104,6 @@ def merge(sources: Sequence[Store], out: Path, *, overwrite: bool = False, progr
         ):
             if one != other:
                 raise ScanError(f"{store.path}: {what} {other}, those of {first.path} {one}. {advice}")
-    _distinct(sources)
-    name = " + ".join(dict.fromkeys(store.source for store in sources))
-    parts = [(store, np.arange(store.image_count)) for store in sources]
-    _write(out, parts, name, str(first.feature_dtype), overwrite, progress)
-
-
-def _distinct(sources: Sequence[Store]) -> None:
     seen: dict[str, Store] = {}
     for store in sources:
         for image_id in store.image_ids:
@@ -140,15 +113,13 @@ def _distinct(sources: Sequence[Store]) -> None:
                     "take it out of one of them with `data subset --ids`."
                 )
         seen |= dict.fromkeys(store.image_ids, store)
+    name = " + ".join(dict.fromkeys(store.source for store in sources))
+    parts = [(store, np.arange(store.image_count)) for store in sources]
+    _write(out, parts, name, str(first.feature_dtype), overwrite=overwrite, progress=progress)
 
 
 def _write(
-    out: Path,
-    parts: Sequence[tuple[Store, np.ndarray]],
-    source: str,
-    dtype: str,
-    overwrite: bool,
-    progress: bool,
+    out: Path, parts: Sequence[tuple[Store, np.ndarray]], source: str, dtype: str, **options: bool
 ) -> None:
     for store, _ in parts:
         if out.exists() and out.samefile(store.path):
@@ -163,8 +134,7 @@ def _write(
         regions=regions,
         dtype=dtype,
         tokenizer_name=parts[0][0].tokenizer,
-        overwrite=overwrite,
-        progress=progress,
+        **options,
     )
 
 

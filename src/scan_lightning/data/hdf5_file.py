@@ -32,12 +32,8 @@ def new_file(partial: Path, target: Path) -> Iterator[h5py.File]:
 
     Its metadata carry checksums (HDF5 1.10 on), its large arrays start on a page, and a user block is free.
 
-    Args:
-        partial: The temporary file; atomic_file holds its lock.
-        target: The name that messages use.
-
     Raises:
-        ScanError: it cannot be written.
+        ScanError: it cannot be written; the message names `target`.
     """
     with writing(target):
         file = h5py.File(
@@ -62,11 +58,7 @@ def new_file(partial: Path, target: Path) -> Iterator[h5py.File]:
 
 
 def reserve(file: h5py.File, extra: int = 0) -> None:
-    """Make sure that there is room for what HDF5 will write in the next step.
-
-    Args:
-        file: Open for writing.
-        extra: Bytes of content that the step adds to the file, besides structures.
+    """Reserve room for what HDF5 will write next: `extra` bytes of content, and its structures.
 
     Raises:
         OSError: there is no room; HDF5 has written nothing.

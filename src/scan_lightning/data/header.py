@@ -1,4 +1,4 @@
-"""Whether a file is a store that can be read: what Store checks each time it opens one."""
+"""What a store says about itself, and whether a file is one: checked each time a store is opened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scan_lightning.data.format import DATASETS, FEATURE_DTYPES, FORMAT, SPLIT_C
 from scan_lightning.data.seal import begins_with_seal
 from scan_lightning.errors import ScanError
 
-READ_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py raises on damage
+READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py raises on damage
 
 
 class Identity(NamedTuple):
@@ -31,15 +31,12 @@ class Identity(NamedTuple):
         """Take it from what `stat` says."""
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
-    def same_content(self, status: os.stat_result) -> bool:
-        """Whether the very file, still open, has not been written to since."""
-        return status.st_size == self.size and status.st_mtime_ns == self.written
-
 
 @dataclass(frozen=True)
 class Header:
     """What a store says about itself, and which file it was."""
 
+    path: Path
     source: str
     created: str
     tokenizer: str
@@ -53,47 +50,36 @@ class Header:
     splits: dict[str, int]  # images of each split that has any
     identity: Identity
 
-    def require_same(self, path: Path) -> None:
-        """Check that the path still leads to the file this header was read from.
-
-        Raises:
-            ScanError: it was removed, replaced or cut.
-        """
+    def require_same(self) -> None:
+        """Raise a ScanError when the path no longer leads to the file this header was read from."""
         try:
-            found = _identity(path)
+            found = Identity.of(self.path.stat())
         except OSError as error:
             raise ScanError(
-                f"{path}: was removed while it was in use. Put it back and start again."
+                f"{self.path}: was removed while it was in use. Put it back and start again."
             ) from error
         if found != self.identity:
             raise ScanError(
-                f"{path}: was replaced by another file while it was in use. "
-                "Start again; `scan-lightning data check` tells whether it is whole."
+                f"{self.path}: was replaced by another file while it was in use. "
+                "Start again; `scan-lightning data check` tells whether it is intact."
             )
 
-    def require_unwritten(self, path: Path, file: BinaryIO) -> None:
-        """Check that nobody wrote to the file, which is open, since this header was read.
+    def require_unwritten(self, file: BinaryIO) -> None:
+        """Raise a ScanError when the open file was written to since this header was read.
 
-        An unlinked file stays whole under an open handle; one written to is another, and touching the missing
+        An unlinked file stays intact under an open handle; one written to does not, and touching the missing
         pages of a shorter one through a memory map would kill the process.
-
-        Raises:
-            ScanError: it was cut or overwritten.
         """
-        if not self.identity.same_content(os.fstat(file.fileno())):
+        if Identity.of(os.fstat(file.fileno()))[2:] != self.identity[2:]:
             raise ScanError(
-                f"{path}: was cut short or overwritten while it was in use. Build or copy it again."
+                f"{self.path}: was cut short or overwritten while it was in use. Build or copy it again."
             )
 
-    def require_split(self, path: Path, split: str) -> None:
-        """Check that there are images of a split.
-
-        Raises:
-            ScanError: there are none.
-        """
+    def require_split(self, split: str) -> None:
+        """Raise a ScanError when there is no image of a split."""
         if split not in self.splits:
             there = ", ".join(f"{name} ({count:,} images)" for name, count in self.splits.items())
-            raise ScanError(f"{path}: has no split {split!r}. It has {there}.")
+            raise ScanError(f"{self.path}: has no split {split!r}. It has {there}.")
 
 
 def read_header(path: Path) -> Header:
@@ -103,10 +89,10 @@ def read_header(path: Path) -> Header:
         ScanError: missing, no HDF5 file, no store, of another version, unfinished, or cut short.
     """
     try:
-        there = path.exists()
+        is_there = path.exists()
     except PermissionError as error:
         raise _forbidden(path) from error
-    if not there:
+    if not is_there:
         raise ScanError(
             f"{path}: there is no such file. `scan-lightning data build --help` shows how to make a store."
         )
@@ -116,13 +102,12 @@ def read_header(path: Path) -> Header:
             f"a folder of features; `scan-lightning data check --layout scan-release {path}` examines such a "
             "folder."
         )
-    identity = _identity(path)
-    file = _open_hdf5(path)
-    with file:
+    identity = Identity.of(path.stat())
+    with _open_hdf5(path) as file:
         try:
             _check_attributes(path, file)
             return _read(path, file, identity)
-        except READ_FAULTS as error:
+        except READ_ERRORS as error:
             raise ScanError(
                 f"{path}: is damaged, its header cannot be read ({first_line(error)}). "
                 "`scan-lightning data check` says more; build it again."
@@ -133,15 +118,14 @@ def refuse_other_file(target: Path) -> None:
     """Refuse to write a store over a file that never was one, such as what it is made from.
 
     Raises:
-        ScanError: the target exists, holds something, and is no store, not even a damaged one; or it lies
-            where one may not look, or may not be read.
+        ScanError: the target holds something and is no store, not even a damaged one, or may not be read.
     """
     try:
         if not target.is_file() or not target.stat().st_size or begins_with_seal(target):
             return
     except PermissionError as error:
         raise _forbidden(target, "give another name") from error
-    with contextlib.suppress(*READ_FAULTS), h5py.File(target, "r") as file:
+    with contextlib.suppress(*READ_ERRORS), h5py.File(target, "r") as file:
         if file.attrs.get("format") == FORMAT:
             return
     raise ScanError(f"{target}: is not a store, and only a store is replaced by one. Give another name.")
@@ -202,14 +186,15 @@ def _read(path: Path, file: h5py.File, identity: Identity) -> Header:
             f"{path}: /region/features is not contiguous, so it cannot be streamed: another program rewrote "
             "the file. Build it again."
         )
-    if offset + features.nbytes > identity[2]:
+    if offset + features.nbytes > identity.size:
         raise ScanError(
-            f"{path}: is cut short: {identity[2]:,} bytes, but the features end at byte "
+            f"{path}: is cut short: {identity.size:,} bytes, but the features end at byte "
             f"{offset + features.nbytes:,}. Copy or build it again."
         )
     codes = file["image/split"][:]
     counts = {name: int((codes == code).sum()) for name, code in SPLIT_CODES.items()}
     return Header(
+        path=path,
         source=str(file.attrs["source"]),
         created=str(file.attrs["created"]),
         tokenizer=str(file.attrs["tokenizer"]),
@@ -225,18 +210,14 @@ def _read(path: Path, file: h5py.File, identity: Identity) -> Header:
     )
 
 
-def _identity(path: Path) -> Identity:
-    return Identity.of(path.stat())
-
-
 def has(file: h5py.File, name: str) -> bool:
     """Whether there is a dataset of this name; a damaged one is there, and reading it says what is wrong."""
     try:
         return name in file
-    except READ_FAULTS:
+    except READ_ERRORS:
         return True
 
 
 def first_line(error: BaseException) -> str:
-    """What a library said, in one line for a message."""
+    """The first line of a library's error."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

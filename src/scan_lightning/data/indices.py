@@ -1,4 +1,4 @@
-"""Refuses a store whose index arrays point to where nothing is, before anything is read by them."""
+"""Refuse a store whose index arrays lead outside, before anything is read by them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,14 @@ from scan_lightning.errors import ScanError
 
 
 def checked_offsets(path: Path, name: str, offsets: np.ndarray, total: int) -> np.ndarray:
-    """Return offsets (n + 1,) that ascend from 0 to `total`.
-
-    Raises:
-        ScanError: they do not.
-    """
+    """Offsets (n + 1,) that ascend from 0 to `total`; a ScanError when they do not."""
     if len(offsets) and offsets[0] == 0 and offsets[-1] == total and (np.diff(offsets) >= 0).all():
         return offsets
     raise damaged(path, name, f"offsets do not ascend from 0 to {total:,}")
 
 
 def checked_indices(path: Path, name: str, indices: np.ndarray, stop: int) -> np.ndarray:
-    """Return indices (n,) that lie between 0 and `stop` - 1.
-
-    Raises:
-        ScanError: one does not.
-    """
+    """Indices (n,) between 0 and `stop` - 1; a ScanError when one is not."""
     outside = np.flatnonzero((indices < 0) | (indices >= stop))
     if not len(outside):
         return indices
@@ -34,8 +26,8 @@ def checked_indices(path: Path, name: str, indices: np.ndarray, stop: int) -> np
 
 
 def damaged(path: Path, name: str, what: str) -> ScanError:
-    """Return the error that a dataset of a store is not what was written."""
+    """The error of a dataset that is not what was written."""
     return ScanError(
         f"{path}: /{name} is damaged ({what}). "
-        "`scan-lightning data check` lists all faults; build or copy the store again."
+        "`scan-lightning data check` lists all problems; build or copy the store again."
     )

@@ -53,13 +53,7 @@ class Images:
 
 
 class Captions:
-    """Captions of a store.
-
-    Args:
-        tokens: of each caption.
-        rows: (C,) of each caption.
-        image_rows: (C,) of each caption's image.
-    """
+    """Captions of a store: their tokens, their rows (C,) and those of their images (C,)."""
 
     def __init__(self, tokens: CaptionTokens, rows: Rows, image_rows: Rows) -> None:
         self.tokens, self.rows, self.image_rows = tokens, rows, image_rows

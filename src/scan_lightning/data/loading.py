@@ -5,13 +5,18 @@ Neither is a torch DataLoader to the outside: Lightning would change the sampler
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from torch.utils.data import DataLoader, Dataset
 
 from scan_lightning.data.batches import PairBatch, Tensors
 from scan_lightning.data.items import Items, Pairs
 from scan_lightning.data.order import BatchOrder
-from scan_lightning.data.reading import Batches
+from scan_lightning.errors import ScanError
 
 Batch = TypeVar("Batch", bound=Tensors)
 
@@ -56,7 +61,7 @@ class TrainLoader:
         yield from self._batches
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing: the position is the trainer's. Lightning takes a loader without it for one that cannot resume."""
+        """Nothing: the position is the trainer's. Without it Lightning warns that a loader cannot resume."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -100,3 +105,63 @@ class BlockLoader(Generic[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self._batches)
+
+
+class Batches(Generic[Batch]):
+    """The batches of an order (the positions of each), by torch's DataLoader, each time it is iterated."""
+
+    def __init__(self, items: Items[Batch], order: Iterable[list[int]], workers: int, pin: bool) -> None:
+        self._items, self._order, self._workers, self._pin = items, order, workers, pin
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = iter(self._loader)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (ConnectionError, EOFError, FileNotFoundError) as error:
+                if "in DataLoader worker process" in str(error):  # raised by the reader
+                    raise
+                # It was killed while it handed over a tensor; torch words it so when it notices first.
+                raise RuntimeError("DataLoader worker exited unexpectedly") from error
+            if batch is None:
+                return
+            if isinstance(batch, ScanError):
+                raise batch
+            yield batch
+
+    @cached_property
+    def _loader(self) -> DataLoader[Any]:
+        workers = self._workers
+        return DataLoader(
+            _Reader(self._items),
+            batch_sampler=self._order,
+            num_workers=workers,
+            collate_fn=_identity,
+            pin_memory=self._pin,
+            persistent_workers=workers > 0,
+            worker_init_fn=_ignore_interrupt,
+            # Forked workers share what the items hold; elsewhere forking is unsafe or there is none.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        )
+
+
+class _Reader(Dataset[Any]):
+    """Reads a batch. A ScanError is returned: torch would bury it below a worker's traceback."""
+
+    def __init__(self, items: Items[Any]) -> None:
+        self._items = items
+
+    def __getitems__(self, positions: list[int]) -> Any:
+        try:
+            return self._items.read(positions)
+        except ScanError as error:
+            return error
+
+
+def _identity(batch: Any) -> Any:
+    return batch
+
+
+def _ignore_interrupt(_: int) -> None:
+    # Ctrl-C reaches the whole process group; a worker that ends by itself would turn it into an error.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

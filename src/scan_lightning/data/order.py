@@ -32,9 +32,9 @@ def rank_slice(size: int, rank: int, world: int) -> slice:
 
 
 class BatchOrder:
-    """The batches of an epoch from some batch on, cut to one rank; the last partial batch is kept.
+    """A batch sampler: the batches of an epoch from `step` on, cut to one rank; the last partial one is kept.
 
-    A batch sampler in torch's sense. `step` counts global batches over all epochs; the loader sets it.
+    `step` counts global batches over all epochs; the loader sets it.
 
     Args:
         size: number of pairs.
@@ -53,13 +53,8 @@ class BatchOrder:
         self.rank, self.world = rank, world
         self.step = 0
 
-    @property
-    def largest(self) -> int:
-        """Pairs of this rank's batch at most."""
-        return -(-self.batch_size // self.world)
-
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Batches of a complete epoch."""
         return -(-self.size // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -24,15 +24,12 @@ for name in sys.argv[2:]:
 
 
 def probe(path: Path, names: Sequence[str], patience: float = PATIENCE) -> dict[str, str]:
-    """Find the datasets that cannot even be tried.
+    """What HDF5 does with each dataset that it hangs or crashes on; mostly there is none.
 
     Args:
-        path: A store whose seal is broken.
-        names: Datasets, as in `caption/text`.
-        patience: Seconds until a read counts as hanging.
-
-    Returns:
-        What HDF5 does with each dataset it cannot read without harm; mostly nothing.
+        path: a store whose seal is broken.
+        names: datasets, as in `caption/text`.
+        patience: seconds until a read counts as hanging.
     """
     harmful: dict[str, str] = {}
     left = list(names)

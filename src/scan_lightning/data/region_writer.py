@@ -14,14 +14,7 @@ from scan_lightning.errors import ScanError
 
 
 def contiguous_dataset(file: h5py.File, path: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
-    """A contiguous, uncompressed dataset whose space is allocated at once: its offset exists from here on.
-
-    Args:
-        file: Open for writing.
-        path: As in `region/features`; the group must exist.
-        shape: Final shape; a contiguous dataset cannot grow.
-        dtype: NumPy's name of the type.
-    """
+    """A contiguous, uncompressed dataset whose space is allocated at once: its offset exists from here on."""
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     layout.set_layout(h5py.h5d.CONTIGUOUS)
     layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -78,14 +71,7 @@ class FeatureCaster:
         self.limit = float(np.finfo(dtype).max)
 
     def cast(self, features: np.ndarray, image: str) -> np.ndarray:
-        """Features as stored.
-
-        Args:
-            features: (k, D) float16, float32 or float64; k >= 1.
-            image: How messages name the image.
-
-        Returns:
-            (k, D) of the stored type.
+        """Features (k, D) of any float type as the stored one, k >= 1; `image` names the image in messages.
 
         Raises:
             ScanError: wrong shape or type, a value that is no number, or too large for the stored type.
@@ -101,11 +87,11 @@ class FeatureCaster:
         source = torch.from_numpy(np.array(features, dtype=native, order="C"))
         low, high = (float(value) for value in torch.aminmax(source))  # NaN wins in both
         if not (low >= -self.limit and high <= self.limit):
-            raise ScanError(f"{image}: {self._fault(features)}")
+            raise ScanError(f"{image}: {self._problem(features)}")
         stored: np.ndarray[Any, Any] = source.to(getattr(torch, self.dtype)).numpy()
         return stored
 
-    def _fault(self, features: np.ndarray) -> str:
+    def _problem(self, features: np.ndarray) -> str:
         finite = np.isfinite(features)
         if finite.all():
             row, column = np.unravel_index(int(np.abs(features).argmax()), features.shape)

@@ -19,13 +19,7 @@ _CHUNK = 1 << 20
 
 
 def write_seal(path: Path, skip_start: int, skip_bytes: int) -> None:
-    """Seal a finished, closed store and flush it to the disk.
-
-    Args:
-        path: The store; its user block is overwritten.
-        skip_start: First byte of the feature array, from the start of the file.
-        skip_bytes: Bytes of the feature array.
-    """
+    """Seal a closed store and flush it to the disk; the feature array lies in the bytes to skip."""
     with path.open("r+b") as file:
         head = _head(skip_start, skip_bytes)
         text = head + f"sha256 {_digest(file, head, skip_start, skip_bytes)}\n".encode()

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES, SPLITS
-from scan_lightning.data.header import READ_FAULTS, Header, first_line, has, read_header
+from scan_lightning.data.header import READ_ERRORS, first_line, has, read_header
 from scan_lightning.data.indices import checked_indices, checked_offsets, damaged
 from scan_lightning.data.ragged import equal_count, padded_rows
 from scan_lightning.errors import ScanError
@@ -33,16 +33,11 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._header: Header = read_header(self.path)
-        self.feature_dim: int = self._header.feature_dim
-        self.feature_dtype: np.dtype[Any] = self._header.feature_dtype
-        self.tokenizer: str = self._header.tokenizer
-        self.source: str = self._header.source
-        self.created: str = self._header.created
-        self.splits: dict[str, int] = dict(self._header.splits)
-        self.image_count: int = self._header.images
-        self.region_count: int = self._header.regions
-        self.caption_count: int = self._header.captions
+        header = self._header = read_header(self.path)
+        self.feature_dim, self.feature_dtype = header.feature_dim, header.feature_dtype
+        self.tokenizer, self.source, self.created = header.tokenizer, header.source, header.created
+        self.image_count, self.region_count = header.images, header.regions
+        self.caption_count, self.splits = header.captions, dict(header.splits)
         self._process: int | None = None
         self._file: h5py.File | None = None
 
@@ -61,7 +56,7 @@ class Store:
         Raises:
             ScanError: the store has no such split.
         """
-        self._header.require_split(self.path, split)
+        self._header.require_split(split)
         return np.flatnonzero(self._split_codes == SPLIT_CODES[split])
 
     def split_of(self, image_row: int) -> str:
@@ -86,7 +81,7 @@ class Store:
         if len(rows) and rows.view(np.uint64).max() >= self.image_count:  # a negative row is a huge one
             raise IndexError(f"image rows {rows.min()}..{rows.max()}, the store has {self.image_count}")
         features, file = self._features
-        self._header.require_unwritten(self.path, file)
+        self._header.require_unwritten(file)
         return padded_rows(features, self.region_offsets, self._regions_each, rows)
 
     def boxes(self, image_row: int) -> np.ndarray:
@@ -128,7 +123,7 @@ class Store:
         Raises:
             ScanError: the store has no such split.
         """
-        self._header.require_split(self.path, split)
+        self._header.require_split(split)
         image = self.caption_image
         rows = np.flatnonzero(self._split_codes[image] == SPLIT_CODES[split])
         return rows[np.argsort(image[rows], kind="stable")]
@@ -208,7 +203,7 @@ class Store:
         """Rows of a dataset; strings come as UTF-8 bytes."""
         try:
             return np.asarray(self._open()[name][rows])
-        except READ_FAULTS as error:
+        except READ_ERRORS as error:
             raise damaged(self.path, name, first_line(error)) from error
 
     def _read_text(self, name: str, rows: slice | np.ndarray = slice(None)) -> list[str]:
@@ -221,7 +216,7 @@ class Store:
     def _open(self) -> h5py.File:
         """This process's handle."""
         if self._file is None or self._process != os.getpid():
-            self._header.require_same(self.path)
+            self._header.require_same()
             self._file = h5py.File(self.path, "r")
             self._process = os.getpid()
         return self._file
@@ -229,7 +224,7 @@ class Store:
     @cached_property
     def _features(self) -> tuple[np.ndarray, BinaryIO]:
         """The feature array as a read-only memory map, and its file. Both survive a fork, none is pickled."""
-        self._header.require_same(self.path)
+        self._header.require_same()
         file = self.path.open("rb")
         shape = (self.region_count, self.feature_dim)
         offset = self._header.feature_offset

@@ -20,25 +20,18 @@ SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")
 
 
 class Tokenizer:
-    """spaCy's rules for English on the lower-cased text; whitespace is no token."""
+    """spaCy's rules for English on the lower-cased sentence; whitespace is no token."""
 
     def __init__(self, name: str = "spacy-en-lower") -> None:
         self.name = name
 
     def spans(self, texts: Iterable[str]) -> Iterator[list[tuple[str, int]]]:
-        """Tokens with the character offset, in the lower-cased text, where each starts.
-
-        Args:
-            texts: Captions; an empty one gives an empty list.
-
-        Yields:
-            One list of (token, offset) a text, in order.
-        """
+        """Tokens of each sentence with the character where they start in the lower-cased sentence."""
         for doc in _english().pipe(text.lower() for text in texts):
             yield [(token.text, token.idx) for token in doc if not token.is_space]
 
     def tokenize(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """Tokens of each text, in order; an empty text gives an empty list.
+        """Tokens of each sentence; an empty one gives an empty list.
 
         >>> list(Tokenizer().tokenize(["A dog's red-hot ball."]))
         [['a', 'dog', "'s", 'red', '-', 'hot', 'ball', '.']]

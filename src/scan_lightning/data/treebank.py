@@ -40,7 +40,7 @@ class TreebankTokenizer(Tokenizer):
         return NLTKWordTokenizer()
 
     def tokenize(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """Tokens of each text, in order; an empty text gives an empty list.
+        """Tokens of each sentence; an empty one gives an empty list.
 
         >>> list(TreebankTokenizer().tokenize(["A dog's red-hot ball."]))
         [['a', 'dog', "'s", 'red-hot', 'ball', '.']]
@@ -49,21 +49,12 @@ class TreebankTokenizer(Tokenizer):
             yield list(self._splitter.tokenize(_lower(text)))
 
     def spans(self, texts: Iterable[str]) -> Iterator[list[tuple[str, int]]]:
-        """Tokens with the character offset, in the lower-cased text, where each starts.
-
-        Args:
-            texts: Captions; an empty one gives an empty list.
-
-        Yields:
-            One list of (token, offset) a text, in order.
-        """
+        """Tokens of each sentence with the character where they start in the lower-cased sentence."""
         for text in texts:
             lowered = _lower(text)
             tokens, start = [], 0
             for token in self._splitter.tokenize(lowered):
-                written = (
-                    [token, '"'] if token in ("``", "''") else [token]
-                )  # the rules rewrite double quotes
+                written = [token, '"'] if token in ("``", "''") else [token]  # rewritten double quotes
                 found = [place for place in (lowered.find(form, start) for form in written) if place >= 0]
                 start = min(found, default=start)
                 tokens.append((token, start))

@@ -6,19 +6,14 @@ import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from scan_lightning.data.boxes import stored_boxes
 from scan_lightning.data.caption_writer import CaptionWriter, Link, write_array
-from scan_lightning.data.format import (
-    FEATURE_DTYPES,
-    FORMAT,
-    SPLIT_CODES,
-    VERSION,
-    split_dtype,
-)
+from scan_lightning.data.format import FEATURE_DTYPES, FORMAT, SPLIT_CODES, VERSION, split_dtype
 from scan_lightning.data.hdf5_file import new_file, reserve
 from scan_lightning.data.header import refuse_other_file
 from scan_lightning.data.region_writer import BlockWriter, FeatureCaster
@@ -76,7 +71,7 @@ def write_store(
     """Write records to a store; features are never all in memory.
 
     Args:
-        path: The store. It appears when it is complete, checked and on the disk; on any fault or Ctrl-C
+        path: The store. It appears when it is complete, checked and on the disk; on any error or Ctrl-C
             there is nothing under this name, or still the file that was there before.
         records: `images` records with `regions` regions in all, in the order they shall be stored.
         source: Where the data comes from, in words.
@@ -89,7 +84,7 @@ def write_store(
         overwrite: Replace an existing store; False refuses. Another file is never replaced.
 
     Raises:
-        ScanError: a record is faulty, totals differ, or the file cannot be written.
+        ScanError: a record is wrong, totals differ, or the file cannot be written.
     """
     if dtype not in FEATURE_DTYPES:
         raise ScanError(f"dtype {dtype!r}: a store holds {' or '.join(FEATURE_DTYPES)}.")
@@ -99,7 +94,8 @@ def write_store(
     needed = regions * (feature_dim * np.dtype(dtype).itemsize + 16)
     with atomic_file(target, overwrite=overwrite, needed_bytes=needed) as partial:
         with new_file(partial, target) as file:
-            writer = _StoreWriter(file, target, source, feature_dim, images, regions, dtype, tokenizer_name)
+            attributes = {"source": source, "feature_dim": feature_dim, "tokenizer": tokenizer_name}
+            writer = _StoreWriter(file, target, attributes, images, regions, dtype)
             with show_progress(f"writing {target.name}", images, shown=progress) as advance:
                 for record in records:
                     writer.add(record)
@@ -117,33 +113,27 @@ class _StoreWriter:
         self,
         file: h5py.File,
         target: Path,
-        source: str,
-        feature_dim: int,
+        attributes: dict[str, Any],
         images: int,
         regions: int,
         dtype: str,
-        tokenizer_name: str,
     ) -> None:
         self.file, self.target = file, target
         self.images, self.regions = images, regions
         self.ids: dict[str, str] = {}  # id -> split
         self.sizes: list[tuple[int, int]] = []
         self.offsets = [0]
-        self.caster = FeatureCaster(dtype, feature_dim)
+        self.caster = FeatureCaster(dtype, attributes["feature_dim"])
         with writing(target):
             reserve(file)
             for group in ("image", "region", "caption", "lexicon", "checksum"):
                 file.create_group(group)
-            file.attrs["format"] = FORMAT
-            file.attrs["version"] = VERSION
-            file.attrs["source"] = source
-            file.attrs["feature_dim"] = feature_dim
-            file.attrs["tokenizer"] = tokenizer_name
-            now = datetime.datetime.now(datetime.UTC)
-            file.attrs["created"] = now.isoformat(timespec="seconds")
-            self.features = BlockWriter(file, "region/features", (regions, feature_dim), dtype)
+            created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            file.attrs.update({"format": FORMAT, "version": VERSION, "created": created, **attributes})
+            shape = (regions, attributes["feature_dim"])
+            self.features = BlockWriter(file, "region/features", shape, dtype)
             self.boxes = BlockWriter(file, "region/boxes", (regions, 4), "float32")
-            self.captions = CaptionWriter(file, tokenizer(tokenizer_name))
+            self.captions = CaptionWriter(file, tokenizer(attributes["tokenizer"]))
 
     def add(self, record: ImageRecord) -> None:
         """Check and append one image."""
@@ -164,10 +154,10 @@ class _StoreWriter:
             )
         if record.split not in SPLIT_CODES:
             raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
-        whose = f"image {record.id!r} (split {record.split})"
-        features = self.caster.cast(record.features, f"{place}{whose}")
+        name = f"image {record.id!r} (split {record.split})"
+        features = self.caster.cast(record.features, f"{place}{name}")
         place = f"{record.boxes_where}: " if record.boxes_where else place
-        boxes = stored_boxes(record.boxes, len(features), record.width, record.height, f"{place}{whose}")
+        boxes = stored_boxes(record.boxes, len(features), record.width, record.height, f"{place}{name}")
         row, region = len(self.ids), self.offsets[-1]
         if row == self.images or region + len(features) > self.regions:
             self._raise_totals(row + 1, region + len(features), "at least ")
@@ -191,12 +181,11 @@ class _StoreWriter:
         write_array(self.file, "image/split", codes)
         write_array(self.file, "image/size", np.array(self.sizes, dtype=np.int32))
         write_array(self.file, "region/offsets", np.array(self.offsets, dtype=np.int64))
-        start = self.features.dataset.id.get_offset()
-        count = self.features.dataset.id.get_storage_size()
+        stored = self.features.dataset.id
         reserve(self.file)
         self.file.flush()
         self.file.attrs["complete"] = True
-        return start, count
+        return stored.get_offset(), stored.get_storage_size()
 
     def _raise_totals(self, images: int, regions: int, least: str) -> None:
         raise ScanError(
@@ -210,8 +199,8 @@ def _require_storable(name: str, texts: Iterable[str]) -> None:
     """HDF5 ends a string at a zero byte, and surrogates (from broken JSON) have no UTF-8."""
     for text in texts:
         if "\0" in text:
-            raise ScanError(f"{name}: the text {text!r} holds a zero byte. Correct the source file.")
+            raise ScanError(f"{name}: the string {text!r} holds a zero byte. Correct the source file.")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise ScanError(f"{name}: the text {text!r} cannot be UTF-8. Correct the source file.") from error
+            raise ScanError(f"{name}: the string {text!r} is not UTF-8. Correct the source file.") from error

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from scan_lightning.data.text import Vocabulary
@@ -31,17 +30,6 @@ AGGREGATIONS = {"LogSumExp": "lse", "Mean": "mean", "Max": "max", "Sum": "sum"}
 WEIGHT_NORM = {  # torch's names for a weight-normalised layer, then and now
     "fc.weight_g": "fc.parametrizations.weight.original0",
     "fc.weight_v": "fc.parametrizations.weight.original1",
-}
-
-
-DEFAULTS = {  # of the released code, for options that an edited file lacks
-    "cross_attn": "t2i",
-    "lambda_softmax": 9.0,
-    "raw_feature_norm": "clipped_l2norm",
-    "agg_func": "LogSumExp",
-    "lambda_lse": 6.0,
-    "no_imgnorm": False,
-    "no_txtnorm": False,
 }
 
 
@@ -95,7 +83,7 @@ def read_released(path: Path, vocabulary: Path) -> Released:
     embed_size, feature_dim = _shape(path, state, weight or "image_encoder.fc.weight")
     if "text_encoder.rnn.weight_ih_l1" in state:
         raise ScanError(f"{path}: its GRU has several layers; only models with one layer can be imported")
-    options = {**DEFAULTS, **vars(content["opt"])}
+    options = vars(content["opt"])
     try:
         model = ScanModel(
             feature_dim,
@@ -114,9 +102,11 @@ def read_released(path: Path, vocabulary: Path) -> Released:
             AGGREGATIONS.get(options["agg_func"], options["agg_func"]),
             options["lambda_lse"],
         )
+    except KeyError as error:
+        raise ScanError(f"{path}: its options lack {error}; take a file that was not edited") from error
     except (ValueError, TypeError) as error:
         raise ScanError(f"{path}: its options cannot be used: {error}") from error
-    check_state(path, model, state)
+    check_state(path, model, state, "Only the released encoders for precomputed features can be imported")
     epoch = content.get("epoch", 0)
     return Released(model, similarity, state, epoch if isinstance(epoch, int) else 0)
 

@@ -1,18 +1,44 @@
-"""The two encoders as one module, with the normalisation of their outputs (paper, section 3.1)."""
+"""The two encoders as one module, with the normalisation of their outputs (paper, section 3.1).
+
+Shapes: n items, k regions, t tokens, w words, F feature width, D embedding width.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from scan_lightning.data.batches import PairBatch
 from scan_lightning.data.text import Vocabulary
 from scan_lightning.model.encoders import GRUEncoder, LinearEncoder, at_least_fp32, l2_normalise
 from scan_lightning.options import Range
 from scan_lightning.specification import Configurable
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Pairs of images and captions.
+
+    Attributes:
+        regions: (n, K, D) fp32.
+        words: (n, W, D) fp32.
+        region_counts: (n,) int64, on the CPU.
+        word_counts: (n,) int64, on the CPU.
+    """
+
+    regions: Tensor
+    words: Tensor
+    region_counts: Tensor
+    word_counts: Tensor
+
+    def __len__(self) -> int:
+        return len(self.region_counts)
 
 
 class ScanModel(Configurable, nn.Module):
@@ -90,8 +116,45 @@ class ScanModel(Configurable, nn.Module):
         """
         embedded, words = self.text_encoder(tokens, counts)
         embedded = l2_normalise(embedded) if self.normalize_words else at_least_fp32(embedded)
-        padding = torch.arange(embedded.shape[1], device=embedded.device) >= words.to(embedded.device)[:, None]
+        padding = (
+            torch.arange(embedded.shape[1], device=embedded.device) >= words.to(embedded.device)[:, None]
+        )
         return embedded.masked_fill(padding[..., None], 0.0), words
+
+
+def encode_pairs(model: ScanModel, batch: PairBatch, micro_batches: int = 1) -> Embedded:
+    """Embed a batch.
+
+    In parts, only the embeddings of a part are kept; in the backward pass each is encoded again, and its
+    gradient added to the others'. So a step takes the memory of one part's encoders, and its gradient is that
+    of one step over all pairs.
+
+    Args:
+        model: the encoders.
+        batch: pairs. Without any, the empty embeddings still depend on every parameter: other processes have
+            pairs and wait for the gradient of this one.
+        micro_batches: how many parts.
+    """
+    images, captions = batch.images, batch.captions
+    if not len(batch):
+        nothing = torch.cat([parameter.flatten()[:0] for parameter in model.parameters()])
+        empty = nothing.reshape(0, 1, model.embed_size)
+        return Embedded(empty, empty, images.counts.cpu(), captions.counts.cpu())
+    if micro_batches == 1:
+        regions = model.encode_images(images.regions, images.counts)
+        words, word_counts = model.encode_captions(captions.tokens, captions.counts)
+        return Embedded(regions, words, images.counts.cpu(), word_counts.cpu())
+    part = -(-len(batch) // micro_batches)
+    regions = torch.cat(_in_parts(model.encode_images, images.regions, images.counts, part))
+    words_parts, count_parts = zip(
+        *_in_parts(model.encode_captions, captions.tokens, captions.counts, part), strict=True
+    )
+    return Embedded(regions, torch.cat(words_parts), images.counts.cpu(), torch.cat(count_parts).cpu())
+
+
+def _in_parts(encoder: Callable[..., object], items: Tensor, counts: Tensor, part: int) -> list[Tensor]:
+    pieces = zip(torch.split(items, part), torch.split(counts, part), strict=True)
+    return [checkpoint(encoder, *piece, use_reentrant=False) for piece in pieces]
 
 
 def _build(encoder: Callable[..., nn.Module], **arguments: Any) -> nn.Module:

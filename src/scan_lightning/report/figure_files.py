@@ -12,12 +12,12 @@ from scan_lightning.files import atomic_file, writing
 
 
 def save_figure(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("pdf", "png")) -> list[Path]:
-    """Writes a figure as `STEM.pdf` (vectors) and `STEM.png` (200 dots an inch).
+    """Write a figure as `STEM.pdf` (vectors) and `STEM.png` (200 dots an inch), each complete or not at all.
 
     Args:
-        figure: What is written.
-        stem: Folder and name without a suffix.
-        kinds: The suffixes.
+        figure: what is written.
+        stem: folder and name without a suffix.
+        kinds: the suffixes.
 
     Returns:
         The files.
@@ -25,12 +25,11 @@ def save_figure(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("pdf", "p
     Raises:
         ScanError: a file cannot be written.
     """
-    paths = []
-    for kind in kinds:
-        path = stem.with_name(f"{stem.name}.{kind}")
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+    for kind, path in zip(kinds, paths, strict=True):
         # No date inside: the same figure is the same file.
         metadata = {"CreationDate": None} if kind == "pdf" else {}
+        # Type 42 fonts: text stays text.
         with atomic_file(path) as partial, writing(path), matplotlib.rc_context({"pdf.fonttype": 42}):
             figure.savefig(partial, format=kind, dpi=200, metadata=metadata)
-        paths.append(path)
     return paths

@@ -1,8 +1,7 @@
-"""Attention pictures: what each word of a caption looks at in an image (paper, figures 3 to 5).
+"""Attention figures: what each word of a caption attends to in an image (paper, figures 3 to 5).
 
 One panel shows all regions; then each word has a panel in which a region is as bright, and its frame as far
-up the colour scale, as its weight. All panels share one scale, so a word that looks nowhere in particular
-looks like it. Fonts are embedded as outlines of text, frames and labels stay vectors in the PDF.
+up the colour scale, as its weight. All panels share one scale. Text, frames and labels stay vectors in a PDF.
 
 Shapes: k regions, n words.
 """
@@ -23,112 +22,95 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from scan_lightning.report.layout import Layout
-from scan_lightning.report.text import fit_width, signed
+from scan_lightning.report.layout import Layout, fit_width, signed
 
 Array: TypeAlias = NDArray[Any]
 
 SCALE = matplotlib.colormaps["viridis"]  # reads the same to the colour-blind and in grey
 PAPER, INK, FAINT = "#ffffff", "#1a1c20", "#6b717b"
-RELEVANCE, AGAINST = "#0072b2", "#d55e00"  # R above and below 0
+RELEVANCE, NEGATIVE = "#0072b2", "#d55e00"  # R above and below 0
 OUTLINE = "#7d8594"  # of regions on an empty canvas
-CANVAS = (38, 42, 50)  # stands in for a picture that is not there
+CANVAS = (38, 42, 50)  # stands in for a missing picture
 DIM = 0.38  # brightness of what has no weight
-_BAR = 0.5  # the least R at which a bar ends, so that a small one does not look large
+_BAR = 0.5  # R at the end of the bars' scale at least, so that a small R does not look large
 _LONGEST = 512  # pixels of a picture inside the figure
 
 
 @dataclass(frozen=True)
 class Explained:
-    """What a figure shows: one image and one sentence.
+    """The attention between one image and one sentence."""
 
-    Attributes:
-        direction: `t2i`, words look at regions, or `i2t`, regions look at words.
-        words: n words, without the start and end tokens.
-        weights: (n, k) float: for `t2i` how strongly the word looks at the region; for `i2t` how strongly the
-            region looks at the word.
-        relevance: R, the cosine of a query with what it attends to: (n,) for `t2i`, (k,) for `i2t`.
-        boxes: (k, 4) x1, y1, x2, y2 in pixels of the image.
-        size: Width and height of the image in pixels.
-        score: The similarity of image and sentence.
-    """
-
-    direction: str
-    words: Sequence[str]
-    weights: Array
-    relevance: Array
-    boxes: Array
-    size: tuple[int, int]
-    score: float
+    direction: str  # `t2i`, words attend to regions, or `i2t`, regions attend to words
+    words: Sequence[str]  # n words, without the start and end tokens
+    weights: Array  # (n, k) attention weight between each word and each region
+    relevance: Array  # R, the cosine of a query with its attended context: (n,) for `t2i`, (k,) for `i2t`
+    boxes: Array  # (k, 4) x1, y1, x2, y2 in pixels of the image
+    size: tuple[int, int]  # width and height of the image in pixels
+    score: float  # the similarity of image and sentence
 
 
 def attention_figure(
     explained: Explained, *, picture: Image.Image | None = None, title: str = "", note: str = ""
 ) -> Figure:
-    """Draws the panels.
+    """Draw the panels.
 
     Args:
-        explained: What is shown.
-        picture: The image, of any resolution with the proportions of `explained.size`; None draws the regions
+        explained: what is shown.
+        picture: the image, of any resolution with the proportions of `explained.size`; None draws the regions
             on an empty canvas.
-        title: Above the figure; wrapped as needed.
-        note: In smaller type below the title; wrapped as needed.
+        title: above the figure; wrapped as needed.
+        note: in smaller type below the title; wrapped as needed.
 
     Returns:
-        A figure to hand to `save_figure`.
+        A figure for `save_figure`.
     """
-    layout = Layout(len(explained.words) + 1, explained.size, title, note)
-    painter = _Painter(explained, layout, picture)
-    painter.title()
-    painter.regions()
-    for number in range(len(explained.words)):
-        painter.word(number)
-    painter.scales()
-    return painter.figure
+    return _AttentionFigure(explained, picture, title, note).figure
 
 
-class _Painter:
+class _AttentionFigure:
     """Draws the parts of one figure."""
 
-    def __init__(self, explained: Explained, layout: Layout, picture: Image.Image | None) -> None:
-        self.explained, self.layout, self.blank = explained, layout, picture is None
-        self.figure = Figure(figsize=layout.size, facecolor=PAPER)
-        self.base = _base(picture, explained.size)
-        self.heat = Normalize(0.0, max(float(explained.weights.max()), 1e-6))
+    def __init__(self, explained: Explained, picture: Image.Image | None, title: str, note: str) -> None:
+        self.explained, self.blank = explained, picture is None
+        self.layout = Layout(len(explained.words) + 1, explained.size, title, note)
+        self.figure = Figure(figsize=self.layout.size, facecolor=PAPER)
+        self.pixels = _pixels(picture, explained.size)
+        self.heat = Normalize(0.0, max(float(explained.weights.max(initial=0.0)), 1e-6))
+        relevance = explained.relevance
+        self.bar_ends = min(float(relevance.min()), 0.0), max(float(relevance.max()), _BAR)
+        self.draw_title(self.layout.title, 0.1, fontsize=9, color=INK)
+        self.draw_title(self.layout.note, self.layout.note_top, fontsize=7, color=FAINT)
+        self.draw_regions()
+        for number in range(len(explained.words)):
+            self.draw_word(number)
+        self.draw_scales()
 
-    def title(self) -> None:
-        """The title and the note, broken into lines by the layout."""
-        layout = self.layout
-        for lines, top, points, color in (
-            (layout.title, 0.1, 9, INK),
-            (layout.note, layout.note_top, 7, FAINT),
-        ):
-            x, y = layout.margin / layout.size[0], 1 - top / layout.size[1]
-            text = self.figure.text(x, y, "\n".join(lines), va="top", linespacing=1.25, parse_math=False)
-            text.set(fontsize=points, color=color)
+    def draw_title(self, lines: Sequence[str], top: float, **style: Any) -> None:
+        x, y = self.layout.margin / self.layout.size[0], 1 - top / self.layout.size[1]
+        self.figure.text(x, y, "\n".join(lines), va="top", linespacing=1.25, parse_math=False, **style)
 
-    def regions(self) -> None:
+    def draw_regions(self) -> None:
         """The first panel: every region, for i2t in the colour of its relevance."""
         boxes = self.explained.boxes
-        axes = self._panel(0, self.base)
+        axes = self._panel(0, self.pixels)
         axes.set_title(f"{len(boxes)} region{'s' * (len(boxes) > 1)}", fontsize=8, color=FAINT, pad=3)
         colors: list[Any] = ["white"] * len(boxes)
         if self.explained.direction == "i2t":
             colors = list(SCALE(np.clip(self.explained.relevance, 0.0, 1.0)))
-            self._below(axes, "frame: R of the region")
+            self._label_below(axes, "frame: R of the region")
         for box, color in zip(boxes, colors, strict=True):
             _frame(axes, box, ec=INK, lw=1.7, alpha=0.45)
             _frame(axes, box, ec=color, lw=0.8)
 
-    def word(self, number: int) -> None:
+    def draw_word(self, number: int) -> None:
         """The panel of a word: regions by weight, and for t2i its relevance."""
         weights = self.explained.weights[number]
         shares = self.heat(weights)
-        axes = self._panel(number + 1, self.base if self.blank else _lit(self.base, self.explained, shares))
+        axes = self._panel(number + 1, self.pixels if self.blank else self._lit(shares))
         name = self.explained.words[number]
         title = axes.set_title(name, fontsize=9, color=INK, pad=3, weight="bold", parse_math=False)
         fit_width(title, self.layout.panel[0] + 0.08)
-        # The strongest region last, so that no frame hides its own.
+        # The strongest region last, so that no other frame covers its own.
         for region in np.argsort(weights, kind="stable").tolist():
             share, box = float(shares[region]), self.explained.boxes[region]
             if self.blank:
@@ -136,21 +118,21 @@ class _Painter:
                 _frame(axes, box, fill=True, fc=SCALE(share), ec="none", alpha=0.15 + 0.75 * share)
             _frame(axes, box, ec=SCALE(share), lw=0.4 + 1.6 * share, alpha=0.35 + 0.65 * share)
         if self.explained.direction == "t2i":
-            self._relevance(axes, number)
+            self._relevance_bar(axes, float(self.explained.relevance[number]))
         else:
-            self._below(axes, f"strongest {weights.max():.2f}")
+            self._label_below(axes, f"strongest {weights.max():.2f}")
 
-    def scales(self) -> None:
+    def draw_scales(self) -> None:
         """What colours and bars mean, below the panels."""
         top = self.layout.size[1] - self.layout.scales + 0.12
         left, right = self.layout.margin + 0.04, self.layout.margin + 1.75
         t2i = self.explained.direction == "t2i"
-        asks = "a word on a region" if t2i else "a region on a word"
-        self._scale(left, top, self.heat, f"weight of {asks}")
+        self._scale(
+            left, top, self.heat, f"weight of {'a word on a region' if t2i else 'a region on a word'}"
+        )
         if t2i:
-            low, high = self._reach()
-            legend = "bar: relevance R of a word, its cosine\nwith what it looks at"
-            legend += f"; from {signed(low)} to {signed(high)}"
+            low, high = map(signed, self.bar_ends)
+            legend = f"bar: relevance R of a word, its cosine\nwith its context; from {low} to {high}"
             x, y = right / self.layout.size[0], 1 - (top + 0.02) / self.layout.size[1]
             self.figure.text(x, y, legend, fontsize=6.5, color=FAINT, va="center", linespacing=1.3)
         else:
@@ -161,37 +143,26 @@ class _Painter:
         axes = self.layout.axes(self.figure, number)
         width, height = self.explained.size
         axes.imshow(pixels, extent=(0, width, height, 0), interpolation="lanczos", aspect="auto")
-        axes.set_xlim(0, width)
-        axes.set_ylim(height, 0)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
         return axes
 
-    def _below(self, axes: Axes, text: str) -> None:
+    def _label_below(self, axes: Axes, text: str) -> None:
         label = axes.set_xlabel(text, fontsize=6.5, color=FAINT, labelpad=2)
         fit_width(label, self.layout.panel[0] + 0.08)
 
-    def _reach(self) -> tuple[float, float]:
-        """The ends of all bars of relevance."""
-        relevance = self.explained.relevance
-        return min(float(relevance.min()), 0.0), max(float(relevance.max()), _BAR)
-
-    def _relevance(self, axes: Axes, number: int) -> None:
+    def _relevance_bar(self, axes: Axes, relevance: float) -> None:
         """A bar below the panel from 0 to the relevance, on a scale all panels share, with the number."""
-        relevance = float(self.explained.relevance[number])
-        low, high = self._reach()
+        low, high = self.bar_ends
         inch = 1 / self.layout.size[1]
         panel = axes.get_position()
         bar = self.figure.add_axes((panel.x0, panel.y0 - 0.135 * inch, panel.width, 0.07 * inch))
         bar.axis("off")
-        bar.set_xlim(0, 1)
-        bar.set_ylim(0, 1)
-        start = 0.44 / self.layout.panel[0]  # behind the number
-        length = (1 - start) / (high - low)  # of one
+        bar.set(xlim=(0, 1), ylim=(0, 1))
+        start = 0.44 / self.layout.panel[0]  # right of the number
+        length = (1 - start) / (high - low)  # of R = 1
         zero = start - low * length
-        color = RELEVANCE if relevance >= 0 else AGAINST
+        color = RELEVANCE if relevance >= 0 else NEGATIVE
         bar.add_patch(Rectangle((start, 0.15), 1 - start, 0.7, fc="#e6e8ec", ec="none"))
         bar.add_patch(Rectangle((zero, 0.15), relevance * length, 0.7, fc=color, ec="none"))
         if low < 0:
@@ -206,28 +177,27 @@ class _Painter:
         axes.tick_params(labelsize=6.5, length=0, pad=2, colors=INK)
         axes.set_title(label, fontsize=6.5, color=FAINT, pad=2, loc="left")
 
+    def _lit(self, shares: Array) -> Array:
+        """The picture, each pixel as bright as the strongest region that covers it."""
+        height, width = self.pixels.shape[:2]
+        light = np.zeros((height, width), dtype=np.float32)
+        stretch = np.array([width / self.explained.size[0], height / self.explained.size[1]] * 2)
+        for box, share in zip(self.explained.boxes * stretch, shares, strict=True):
+            x1, y1, x2, y2 = np.round(box).astype(int)
+            patch = light[max(y1, 0) : y2, max(x1, 0) : x2]
+            np.maximum(patch, share, out=patch)
+        lit: Array = self.pixels * (DIM + (1 - DIM) * light[:, :, None])
+        return lit.astype(np.uint8)
 
-def _base(picture: Image.Image | None, size: tuple[int, int]) -> Array:
-    """(height, width, 3) uint8, no longer than what a panel can show."""
-    longest = max(size) if picture is None else max(picture.size)
-    shrink = min(1.0, _LONGEST / longest)
-    width, height = (max(1, round(side * shrink)) for side in (size if picture is None else picture.size))
+
+def _pixels(picture: Image.Image | None, size: tuple[int, int]) -> Array:
+    """(height, width, 3) uint8, no larger than a panel can show."""
+    size = size if picture is None else picture.size
+    shrink = min(1.0, _LONGEST / max(size))
+    width, height = (max(1, round(side * shrink)) for side in size)
     if picture is None:
         return np.broadcast_to(np.array(CANVAS, dtype=np.uint8), (height, width, 3))
     return np.asarray(picture.convert("RGB").resize((width, height)))
-
-
-def _lit(base: Array, explained: Explained, shares: Array) -> Array:
-    """The picture, each pixel as bright as the strongest region that covers it."""
-    height, width = base.shape[:2]
-    light = np.zeros((height, width), dtype=np.float32)
-    stretch = np.array([width / explained.size[0], height / explained.size[1]] * 2)
-    for box, share in zip(explained.boxes * stretch, shares, strict=True):
-        x1, y1, x2, y2 = np.round(box).astype(int)
-        patch = light[max(y1, 0) : y2, max(x1, 0) : x2]
-        np.maximum(patch, share, out=patch)
-    lit: Array = base * (DIM + (1 - DIM) * light[:, :, None])
-    return lit.astype(np.uint8)
 
 
 def _frame(axes: Axes, box: Array, **style: Any) -> None:

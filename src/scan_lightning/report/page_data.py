@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from scan_lightning.report.figures import Points
-from scan_lightning.report.runs import Run, flat
+from scan_lightning.report.runs import Run
+from scan_lightning.report.training_curve import Points
 from scan_lightning.retrieval.queries import Queries
 
 POINTS = 400  # of a series; longer ones are averaged
@@ -19,44 +19,31 @@ BUCKETS = ("1", "2–5", "6–10", "11–20", "21–50", "51–100", "> 100")
 def run_data(
     run: Run, queries: Queries | None, *, keys: Sequence[str], curves: bool, compared: bool
 ) -> dict[str, Any]:
-    """The values of one run.
-
-    Args:
-        run: Which one.
-        queries: The run's ranks, its own or those found by the report.
-        keys: The settings in which the report's runs differ.
-        curves: Whether its training curves are drawn.
-        compared: Whether it stands among the runs of the sweep.
-    """
+    """Return the values of one run; `keys` are the settings in which the compared runs differ."""
     data: dict[str, Any] = {"name": run.name}
     if curves and run.curves is not None:
         data["losses"] = thinned(run.curves.losses)
         data["recallSums"] = [[step, round(value, 2)] for step, value in run.curves.recalls]
-        data["warmup"] = flat(run.settings).get("loss.warmup_steps", 0)
+        data["warmup"] = run.settings.get("loss.warmup_steps", 0)
     if queries is not None:
         data["histogram"] = {"i2t": shares(queries.ranks.i2t), "t2i": shares(queries.ranks.t2i)}
     if run.results is not None:
-        data["rsum"] = run.results["rsum"]
-    if compared and run.results is not None and run.settings:
-        settings = flat(run.settings)
-        data["swept"] = {key: str(settings.get(key, "")) for key in keys}
-        data["recalls"] = {
-            "i2t R@1": run.results["i2t"]["r1"],
-            "t2i R@1": run.results["t2i"]["r1"],
-            "rsum": run.results["rsum"],
-        }
+        data["rsum"] = run.rsum
+        if compared:
+            data["swept"] = {key: str(run.settings.get(key, "")) for key in keys}
+            i2t, t2i = (run.results[side]["r1"] for side in ("i2t", "t2i"))
+            data["recalls"] = {"i2t R@1": i2t, "t2i R@1": t2i, "rsum": run.rsum}
     return data
 
 
 def shares(ranks: np.ndarray) -> list[float]:
-    """Percent of the 0-based ranks in each of `BUCKETS`."""
-    places = np.searchsorted(BORDERS, ranks + 1)
-    counts = np.bincount(places, minlength=len(BUCKETS))
-    return [round(float(100.0 * count / max(len(ranks), 1)), 2) for count in counts]
+    """Return the percentage of the 0-based ranks in each of `BUCKETS`."""
+    counts = np.bincount(np.searchsorted(BORDERS, ranks + 1), minlength=len(BUCKETS))
+    return [round(100.0 * count / max(len(ranks), 1), 2) for count in counts.tolist()]
 
 
 def thinned(points: Points) -> list[list[float]]:
-    """A series with at most `POINTS` points, each the mean of its neighbours."""
+    """Return a series with at most `POINTS` points, each the mean of its neighbours."""
     if len(points) <= POINTS:
         return [[step, round(value, 3)] for step, value in points]
     parts = np.array_split(np.array(points, dtype=float), POINTS)

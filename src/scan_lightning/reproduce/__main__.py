@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from scan_lightning import threads
 from scan_lightning.errors import ScanError
-from scan_lightning.reproduce.doctor import find_data
+from scan_lightning.reproduce.data_files import find_folder
 from scan_lightning.reproduce.dry import generate, shrink
-from scan_lightning.reproduce.place import Place
-from scan_lightning.reproduce.tables import TABLES, Table, chosen
+from scan_lightning.reproduce.record import Folders
+from scan_lightning.reproduce.tables import TABLES, Table
 
 EXAMPLES = """examples:
   python -m scan_lightning.reproduce flickr30k --data DIR
@@ -24,81 +24,56 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Reproduce a table; returns 0 done, 2 a user's fault, 130 interrupted, 1 a run failed."""
-    args = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    try:
-        return _run(TABLES[args.table], args)
-    except ScanError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return 130
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scan_lightning.reproduce",
         description="Train, evaluate and compare every row of a published table; what is done is skipped.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("table", choices=list(TABLES), help="which table")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the features and captions, as released")
-    parser.add_argument(
-        "--dry", action="store_true", help="the whole way in minutes, on generated data, below outputs/"
-    )
-    parser.add_argument("--only", default="", metavar="ROW,ROW", help="rows and ensembles to run, or all")
-    parser.add_argument(
-        "--seed", default="0", metavar="N,N", help="seeds, each row once with each (default: 0)"
-    )
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", help="runs at a time (default: one a GPU, or one on the CPU)"
-    )
-    return parser
+    add = parser.add_argument
+    add("table", choices=list(TABLES), help="which table")
+    add("--data", type=Path, metavar="DIR", help="the features and captions, as released")
+    add("--dry", action="store_true", help="every step in minutes, on generated data, below outputs/")
+    add("--only", default="", metavar="ROW,ROW", help="rows and ensembles to run, or all")
+    add("--seed", default="0", metavar="N,N", help="seeds, each row once with each (default: 0)")
+    add("--jobs", type=int, metavar="N", help="trainings at a time, on GPUs one each (default: 1)")
+    args = parser.parse_args(argv)
+    threads.prepare(count=args.jobs is None)
+    try:
+        return _run(TABLES[args.table], args)
+    except ScanError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("the same command resumes where this one stopped", file=sys.stderr)
+        return 130
 
 
 def _run(table: Table, args: argparse.Namespace) -> int:
-    names = chosen(table, [name for name in args.only.split(",") if name])
-    seeds = _seeds(args.seed)
-    place, given = Place.of(table.name, dry=args.dry), args.data
+    names = table.chosen([name for name in args.only.split(",") if name])
+    seeds = list(dict.fromkeys(args.seed.split(",")))
+    if not all(seed.isdecimal() for seed in seeds):
+        raise ScanError(f"seed: found {args.seed!r}; expected whole numbers, for example 0 or 0,1")
+    if args.jobs is not None and args.jobs < 1:
+        raise ScanError(f"jobs: found {args.jobs}; expected at least 1")
+    folders = Folders(Path("outputs", "reproduce", table.name), Path("experiments", table.name))
+    data = args.data
     if args.dry:
-        table, given = shrink(table), place.work / "data"
-        shutil.rmtree(place.work, ignore_errors=True)  # a dry run shows every step, each time
-        generate(table, given)
-    data = find_data(table, given)
-    print(f"data: {data} is complete", flush=True)
+        work = Path("outputs", "reproduce-dry", table.name)
+        table, folders, data = shrink(table), Folders(work, work / "records"), work / "data"
+        shutil.rmtree(work, ignore_errors=True)  # a dry run shows every step, each time
+        generate(table, data)
+    data = find_folder(table, data)
 
-    from scan_lightning.reproduce.driver import reproduce
-    from scan_lightning.reproduce.slots import find_slots
+    from scan_lightning.reproduce.driver import ensure_store, reproduce  # heavy, and data may be missing
 
-    slots = find_slots(args.jobs)
-    failures = reproduce(table, place, data=data, names=names, seeds=seeds, slots=slots)
-    print((place.records / "results.md").read_text(encoding="utf-8"))
-    print(f"results: {place.records}/results.{{csv,json,md,png}}", flush=True)
-    if not failures:
-        return 0
-    print(f"\n{len(failures)} not done:", file=sys.stderr)
-    for failure in failures:
-        print(
-            f"  {failure.name} seed {failure.seed}, {failure.step} (status {failure.status}):",
-            file=sys.stderr,
-        )
-        print("\n".join(f"    {line}" for line in failure.reason.splitlines()), file=sys.stderr)
-        if failure.log is not None:
-            print(f"    log: {failure.log}", file=sys.stderr)
-    return 2 if all(failure.status == 2 for failure in failures) else 1
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError as error:
-        raise ScanError(f"seed: found {text!r}; expected whole numbers, for example 0 or 0,1") from error
-
-
-def _as_interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    ensure_store(table, data, folders.store)
+    failed = reproduce(table, folders, names, [int(seed) for seed in seeds], args.jobs)
+    print((folders.records / "results.md").read_text(encoding="utf-8"))
+    print(f"results: {folders.records}/results.{{csv,json,md,png}}", flush=True)
+    for label, status in failed.items():
+        print(f"not done: {label} (status {status}, its message is above)", file=sys.stderr)
+    return 1 if any(status != 2 for status in failed.values()) else 2 * bool(failed)
 
 
 if __name__ == "__main__":

@@ -8,105 +8,64 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from scan_lightning.reproduce.place import Place, evaluation_folder
 from scan_lightning.reproduce.published import Recalls
-from scan_lightning.reproduce.tables import Protocol, Table
-
-KS = ("r1", "r5", "r10")
+from scan_lightning.reproduce.tables import Table
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """One run's figures on test.
-
-    Args:
-        about: its run.json, empty when it has none.
-    """
+class Run:
+    """One run's recalls on test, and its run.json."""
 
     seed: int
     recalls: Recalls
-    rsum: float
     about: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table under one protocol: what was measured and what was expected."""
+    """A row of the table under one protocol: what was measured, one run a seed, and what was expected."""
 
-    protocol: Protocol
+    protocol: str
     name: str
-    runs: tuple[Recorded, ...]  # one a seed; none: not run
+    runs: list[Run]
     expected: Recalls | None
     tolerance: float
 
     @property
-    def ours(self) -> Recalls | None:
-        """The mean over seeds."""
+    def mean(self) -> Recalls | None:
+        """The mean over seeds; None when not run."""
         if not self.runs:
             return None
-        i2t, t2i = (
-            [fmean(getattr(run.recalls, side)[k] for run in self.runs) for k in range(3)]
-            for side in ("i2t", "t2i")
-        )
-        return Recalls((i2t[0], i2t[1], i2t[2]), (t2i[0], t2i[1], t2i[2]))
+        values = zip(*((*run.recalls.i2t, *run.recalls.t2i) for run in self.runs), strict=True)
+        a, b, c, d, e, f = (fmean(of_seeds) for of_seeds in values)
+        return Recalls((a, b, c), (d, e, f))
 
-    @property
-    def difference(self) -> float | None:
-        """Our rsum less the expected one."""
-        return difference(self.ours, self.expected)
-
-    @property
-    def verdict(self) -> str:
-        """`within`, `above` or `below` the tolerance; `not run`, or nothing to compare with."""
-        return "not run" if not self.runs else verdict(self.difference, self.tolerance)
+    def compared(self, recalls: Recalls | None) -> tuple[float | None, str]:
+        """The rsum less the expected one, and that in a word: within, above or below the tolerance."""
+        if recalls is None or self.expected is None:
+            return None, "not run" if recalls is None else "no figure to compare with"
+        difference = recalls.rsum - self.expected.rsum
+        beyond = "above" if difference > 0 else "below"
+        return difference, "within" if abs(difference) <= self.tolerance else beyond
 
 
-def difference(ours: Recalls | None, expected: Recalls | None) -> float | None:
-    """The rsum of one less the other's, where there are both."""
-    return ours.rsum - expected.rsum if ours is not None and expected is not None else None
+def collect(table: Table, records: Path) -> list[Line]:
+    """Every row and ensemble under every protocol, from all runs recorded below `records` so far."""
+    lines = []
+    for protocol in table.folds:
+        for name in table.names:
+            found = (records / "runs").glob(f"{name}-seed[0-9]*/test_{protocol}/results.json")
+            runs = sorted((_read(results) for results in found), key=lambda run: run.seed)
+            expected = table.expected.get((protocol, name))
+            lines.append(Line(protocol, name, runs, expected, table.tolerance))
+    return lines
 
 
-def verdict(points: float | None, tolerance: float) -> str:
-    """A difference of rsum in a word."""
-    if points is None:
-        return "no figure to compare with"
-    if abs(points) <= tolerance:
-        return "within"
-    return "above" if points > 0 else "below"
-
-
-def collect(table: Table, place: Place) -> list[Line]:
-    """Every row and ensemble under every protocol, from the records of all runs so far."""
-    return [
-        Line(
-            protocol,
-            name,
-            tuple(_recorded(place, protocol, name)),
-            table.expected.get((protocol.name, name)),
-            table.tolerance,
-        )
-        for protocol in table.protocols
-        for name in table.names
-    ]
-
-
-def _recorded(place: Place, protocol: Protocol, name: str) -> list[Recorded]:
-    found = []
-    for folder in (place.records / "runs").glob(f"{name}-seed*"):
-        seed = folder.name.removeprefix(f"{name}-seed")
-        results = folder / evaluation_folder(protocol) / "results.json"
-        if seed.isdigit() and results.exists():
-            figures = _json(results)
-            sides = [tuple(float(figures[side][k]) for k in KS) for side in ("i2t", "t2i")]
-            recalls = Recalls(*((side[0], side[1], side[2]) for side in sides))
-            about = _json(folder / "run.json") or _json(results.parent / "run.json")
-            found.append(Recorded(int(seed), recalls, float(figures["rsum"]), about))
-    return sorted(found, key=lambda run: run.seed)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    assert isinstance(content, dict)
-    return content
+def _read(results: Path) -> Run:
+    figures, folder = json.loads(results.read_text(encoding="utf-8")), results.parent.parent
+    a, b, c, d, e, f = (float(figures[side][f"r{k}"]) for side in ("i2t", "t2i") for k in (1, 5, 10))
+    records = (folder / "run.json", results.with_name("run.json"))  # an ensemble has the second alone
+    about: dict[str, Any] = {}
+    for record in (path for path in records if path.exists()):
+        about = about or json.loads(record.read_text(encoding="utf-8"))
+    return Run(int(folder.name.rpartition("-seed")[2]), Recalls((a, b, c), (d, e, f)), about)

@@ -14,21 +14,13 @@ from scan_lightning.retrieval.statistics import Floats, figures, interval, resam
 
 @dataclass(frozen=True)
 class Change:
-    """One query's rank in both runs, 1-based.
+    """One query's rank in both runs, 1-based."""
 
-    Attributes:
-        direction: `i2t` (the query is the image) or `t2i` (the query is the caption).
-        image: the image's id.
-        caption: the query caption, or the first caption of the query image.
-        rank_a: in the first run.
-        rank_b: in the second.
-    """
-
-    direction: str
-    image: str
-    caption: str
-    rank_a: int
-    rank_b: int
+    direction: str  # `i2t` (the query is the image) or `t2i` (the query is the caption)
+    image: str  # the image's id
+    caption: str  # the query caption, or the first caption of the query image
+    rank_a: int  # in the first run
+    rank_b: int  # in the second
 
     @property
     def octaves(self) -> float:
@@ -38,21 +30,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second run against the first; figures in the order of `statistics.FIGURES`, percent.
+    """The second run against the first; figures in the order of `statistics.FIGURES`, percent."""
 
-    Attributes:
-        figures_a: (F,) of the first run.
-        figures_b: (F,) of the second.
-        low: (F,) lower end of the 95 % interval of the paired difference b - a.
-        high: (F,) upper end.
-        changes: every query, those whose rank changed by the largest factor first.
-    """
-
-    figures_a: Floats
-    figures_b: Floats
-    low: Floats
-    high: Floats
-    changes: list[Change]
+    figures_a: Floats  # (F,) of the first run
+    figures_b: Floats  # (F,) of the second
+    low: Floats  # (F,) lower end of the 95 % interval of the paired difference b - a
+    high: Floats  # (F,) upper end
+    changes: list[Change]  # every query, those whose rank changed by the largest factor first
 
     @property
     def difference(self) -> Floats:
@@ -101,18 +85,9 @@ def _aligned(a: Queries, b: Queries) -> Queries:
     if a.ranks.folds > 1 and not np.array_equal(new, np.arange(len(new))):
         raise ScanError("the runs' images are in another order, so their folds differ; use the same store")
     position = {key: index for index, key in enumerate(keys_b)}
-    captions = np.array([position[key] for key in keys_a])
     images = np.argsort(new[b.ranks.i2t_images])
-    ranks = replace(
-        b.ranks,
-        i2t=b.ranks.i2t[images],
-        i2t_images=np.sort(new[b.ranks.i2t_images]),
-        t2i=b.ranks.t2i[captions],
-        t2i_images=a.ranks.t2i_images,
-        t2i_captions=a.ranks.t2i_captions,
-        top=None,
-    )
-    return replace(b, ranks=ranks, image_ids=a.image_ids, captions=a.captions)
+    i2t, t2i = b.ranks.i2t[images], b.ranks.t2i[[position[key] for key in keys_a]]
+    return replace(a, ranks=replace(a.ranks, i2t=i2t, t2i=t2i, top=None))
 
 
 def _caption_keys(queries: Queries) -> list[tuple[str, str, int]]:
@@ -127,14 +102,12 @@ def _caption_keys(queries: Queries) -> list[tuple[str, str, int]]:
 
 
 def _changes(a: Queries, b: Queries) -> list[Change]:
-    first: dict[int, str] = {}
-    for image, text in zip(a.ranks.t2i_images.tolist(), a.query_captions, strict=True):
-        first.setdefault(image, text)
-    i2t = zip(a.ranks.i2t_images.tolist(), a.ranks.i2t.tolist(), b.ranks.i2t.tolist(), strict=True)
-    t2i = zip(
-        a.ranks.t2i_images.tolist(), a.query_captions, a.ranks.t2i.tolist(), b.ranks.t2i.tolist(), strict=True
-    )
-    return [
-        *(Change("i2t", a.image_ids[image], first[image], one + 1, two + 1) for image, one, two in i2t),
-        *(Change("t2i", a.image_ids[image], text, one + 1, two + 1) for image, text, one, two in t2i),
-    ]
+    changes = []
+    pairs = zip(a.ranks.i2t_images.tolist(), a.ranks.i2t.tolist(), b.ranks.i2t.tolist(), strict=True)
+    for image, one, two in pairs:
+        first = a.captions[a.ranks.captions_of(image)[0]]
+        changes.append(Change("i2t", a.image_ids[image], first, one + 1, two + 1))
+    images = a.ranks.t2i_images.tolist()
+    ranks = zip(images, a.query_captions, a.ranks.t2i.tolist(), b.ranks.t2i.tolist(), strict=True)
+    changes += [Change("t2i", a.image_ids[image], text, one + 1, two + 1) for image, text, one, two in ranks]
+    return changes

@@ -82,14 +82,12 @@ class EmbeddingStore:
         if not _distributed():
             return
         rank, world = dist.get_rank(), dist.get_world_size()
-        own = torch.tensor([(item, count) for item, (_, count) in self._places.items()], dtype=torch.int64)
-        own = own.view(-1, 2)
-        sizes = self._sum(_slot(torch.tensor(len(own)), rank, world))
-        table = self._sum(_slot(_padded(own, int(sizes.max())), rank, world))
+        tables: list[dict[int, int]] = [{}] * world
+        dist.all_gather_object(tables, {item: count for item, (_, count) in self._places.items()})
         kept, self._places = self._places, {}
-        for source in range(world):
-            items = table[source, : int(sizes[source])]
-            items = items[[item not in self._places for item in items[:, 0].tolist()]]
+        for source, table in enumerate(tables):
+            new = [pair for pair in table.items() if pair[0] not in self._places]
+            items = torch.tensor(new, dtype=torch.int64).view(-1, 2)
             for part in _chunks(items, self._dim * 4):
                 if source == rank:
                     sent = torch.from_numpy(self._array[_row_index(kept, part[:, 0].tolist())])
@@ -100,7 +98,7 @@ class EmbeddingStore:
                 if source != rank:
                     self._append(part[:, 0], part[:, 1], sent)
             if source == rank:
-                self._places.update((item, kept[item]) for item in items[:, 0].tolist())
+                self._places.update((item, kept[item]) for item, _ in new)
 
     def finish(self) -> tuple[Tensor, Embeddings]:
         """Return the ids (n,) int64, ascending, and the embeddings in that order; empty the store."""
@@ -122,9 +120,8 @@ class EmbeddingStore:
         self._reserve(self._used + len(rows))
         self._array[self._used : self._used + len(rows)] = rows.detach().float().cpu().numpy()
         starts = self._used + counts.cumsum(0) - counts
-        self._places.update(
-            zip(ids.tolist(), zip(starts.tolist(), counts.tolist(), strict=True), strict=True)
-        )
+        places = zip(starts.tolist(), counts.tolist(), strict=True)
+        self._places.update(zip(ids.tolist(), places, strict=True))
         self._used += len(rows)
 
     def _reserve(self, rows: int) -> None:
@@ -159,11 +156,6 @@ class EmbeddingStore:
             array[: self._used] = self._array[: self._used]
         return np.asarray(array)
 
-    def _sum(self, tensor: Tensor) -> Tensor:
-        summed = tensor.to(self._device)
-        dist.all_reduce(summed)
-        return summed.cpu()
-
 
 def _distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
@@ -171,17 +163,6 @@ def _distributed() -> bool:
 
 def _physical_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _slot(own: Tensor, rank: int, world: int) -> Tensor:
-    """Return (world, ...) zeros with this process's tensor in its slot; their sum is what all hold."""
-    slots = own.new_zeros(world, *own.shape)
-    slots[rank] = own
-    return slots
-
-
-def _padded(rows: Tensor, length: int) -> Tensor:
-    return torch.cat([rows, rows.new_zeros(length - len(rows), *rows.shape[1:])])
 
 
 def _chunks(items: Tensor, row_bytes: int) -> list[Tensor]:

@@ -16,16 +16,11 @@ import torch
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Packed rows with the number of rows of each item.
+    """Packed rows with the number of rows of each item."""
 
-    Attributes:
-        packed: (R, D) floats, on any device.
-        counts: (n,) int64 on the CPU, rows of each item, at least 1.
-        starts: (n,) int64 on the CPU, first row of each item; None: items lie in order, without gaps.
-    """
-
-    packed: torch.Tensor
-    counts: torch.Tensor
+    packed: torch.Tensor  # (R, D) floats, on any device
+    counts: torch.Tensor  # (n,) int64 on the CPU, rows of each item, at least 1
+    # (n,) int64 on the CPU, first row of each item; None: items lie in order, without gaps
     starts: torch.Tensor | None = None
 
     def __post_init__(self) -> None:

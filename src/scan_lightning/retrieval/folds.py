@@ -1,8 +1,8 @@
-"""Folds of a split: consecutive, equal parts of its images that are ranked apart (the COCO 1K protocol)."""
+"""Folds of a split: consecutive, equal parts of its images, each ranked on its own (the COCO 1K protocol)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -10,45 +10,30 @@ from scan_lightning.errors import ScanError
 from scan_lightning.retrieval.tiles import Span
 
 
-@dataclass(frozen=True)
-class Fold:
-    """A part of a split: a run of its images, and the run of their captions once sorted by image."""
-
-    images: Span
-    captions: Span
-
-
-def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list[Fold]:
-    """Cut a split.
+def cut_folds(image_count: int, caption_image: torch.Tensor, folds: int) -> list[tuple[Span, Span]]:
+    """Return the images and the captions of each fold, as spans.
 
     Args:
-        image_count: N, its images.
-        caption_image: (C,) integers, the image of each caption, sorted; captions of -1 are in no fold.
+        image_count: N, the split's images.
+        caption_image: (C,) integers, the image of each caption, ascending; captions of -1 are in no fold.
         folds: how many.
 
     Raises:
         ScanError: folds do not divide the images, or a fold has no caption.
 
     >>> cut_folds(4, torch.tensor([0, 0, 1, 3]), 2)
-    [Fold(images=(0, 2), captions=(0, 3)), Fold(images=(2, 4), captions=(3, 4))]
+    [((0, 2), (0, 3)), ((2, 4), (3, 4))]
     """
     if folds < 1 or image_count % folds:
         raise ScanError(
             f"folds={folds} does not divide the split's {image_count} images into equal folds; "
             "give a divisor (1: all at once)"
         )
-    images = torch.arange(folds + 1) * (image_count // folds)
-    captions = torch.searchsorted(caption_image, images)
-    cut = [
-        Fold((first, last), (start, stop))
-        for first, last, start, stop in zip(
-            *(border.tolist() for border in (images[:-1], images[1:], captions[:-1], captions[1:])),
-            strict=True,
-        )
-    ]
-    for number, fold in enumerate(cut, 1):
-        if fold.captions[0] == fold.captions[1]:
+    borders = torch.arange(folds + 1) * (image_count // folds)
+    captions = list(pairwise(torch.searchsorted(caption_image, borders).tolist()))
+    for number, (start, stop) in enumerate(captions, 1):
+        if start == stop:
             raise ScanError(
                 f"fold {number} of {folds} has no caption, so its recall is undefined; use fewer folds"
             )
-    return cut
+    return list(zip(pairwise(borders.tolist()), captions, strict=True))

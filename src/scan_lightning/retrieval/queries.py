@@ -1,4 +1,4 @@
-"""The ranks of every query of a run, kept in its folder as ranks.npz, with the images' ids and the captions.
+"""The rank of every query of a run, kept in its folder as ranks.npz, with the images' ids and the captions.
 
 So two runs can be compared query by query, and the hardest be shown, without the store or the models.
 """
@@ -20,29 +20,30 @@ from scan_lightning.retrieval.ranks import Ranks, Top
 FILE = "ranks.npz"
 VERSION = 1
 TOP_K = 10  # items of each query that are kept, at most
+QUERIES = ("i2t", "i2t_images", "t2i", "t2i_images", "t2i_captions")
 TOP = ("i2t", "i2t_scores", "t2i", "t2i_scores")
 
 
 @dataclass(frozen=True)
 class Queries:
-    """A split's queries and how a run ranked them.
+    """A split's queries and how a run ranked them."""
 
-    Attributes:
-        split: its name.
-        ranks: rank of each query; images and captions are numbered as below.
-        image_ids: (N,) the store's ids.
-        captions: (C,) texts, of captions that are no queries too.
-    """
-
-    split: str
-    ranks: Ranks
-    image_ids: list[str]
-    captions: list[str]
+    split: str  # its name
+    ranks: Ranks  # rank of each query; images and captions are numbered as below
+    image_ids: list[str]  # (N,) the store's ids
+    captions: list[str]  # (C,) texts, of captions that are no queries too
 
     @property
     def query_captions(self) -> list[str]:
         """The texts of the captions that are queries, in the order of `ranks.t2i`."""
         return [self.captions[caption] for caption in self.ranks.t2i_captions]
+
+    @property
+    def kept(self) -> Top:
+        """The best items of each query; ValueError when they were not kept."""
+        if self.ranks.top is None:
+            raise ValueError("the best items of each query were not kept: rank with top_k >= 1")
+        return self.ranks.top
 
 
 def pack_queries(queries: Queries) -> bytes:
@@ -51,15 +52,11 @@ def pack_queries(queries: Queries) -> bytes:
     arrays: dict[str, Any] = {
         "version": VERSION,
         "split": _text([queries.split]),
-        "i2t": ranks.i2t,
-        "i2t_images": ranks.i2t_images,
-        "t2i": ranks.t2i,
-        "t2i_images": ranks.t2i_images,
-        "t2i_captions": ranks.t2i_captions,
         "image_count": ranks.image_count,
         "folds": ranks.folds,
         "image_ids": _text(queries.image_ids),
         "captions": _text(queries.captions),
+        **{name: getattr(ranks, name) for name in QUERIES},
     }
     if ranks.top is not None:
         arrays |= {f"top_{name}": getattr(ranks.top, name)[:, :TOP_K] for name in TOP}
@@ -88,28 +85,21 @@ def read_queries(run: str | Path) -> Queries:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
-        return _queries(path, found)
+        if int(found["version"]) == VERSION:
+            return _queries(found)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise ScanError(f"{path}: is damaged or no {FILE}; evaluate the run again") from error
-
-
-def _queries(path: Path, found: dict[str, npt.NDArray[Any]]) -> Queries:
-    if int(found["version"]) != VERSION:
-        raise ScanError(
-            f"{path}: version {int(found['version'])}, this scan-lightning reads {VERSION}; "
-            "evaluate the run again"
-        )
-    top = Top(*(found[f"top_{name}"] for name in TOP)) if "top_t2i" in found else None
-    ranks = Ranks(
-        found["i2t"],
-        found["i2t_images"],
-        found["t2i"],
-        found["t2i_images"],
-        found.get("t2i_captions", np.arange(len(found["t2i"]))),
-        int(found["image_count"]),
-        int(found["folds"]),
-        top,
+    raise ScanError(
+        f"{path}: version {int(found['version'])}, this scan-lightning reads {VERSION}; "
+        "evaluate the run again"
     )
+
+
+def _queries(found: dict[str, npt.NDArray[Any]]) -> Queries:
+    found.setdefault("t2i_captions", np.arange(len(found["t2i"])))  # of an older file
+    top = Top(*(found[f"top_{name}"] for name in TOP)) if "top_t2i" in found else None
+    arrays: dict[str, Any] = {name: found[name] for name in QUERIES}
+    ranks = Ranks(**arrays, image_count=int(found["image_count"]), folds=int(found["folds"]), top=top)
     (split,) = _lines(found["split"])
     queries = Queries(split, ranks, _lines(found["image_ids"]), _lines(found["captions"]))
     if len(queries.image_ids) != ranks.image_count or ranks.t2i_captions.max() >= len(queries.captions):

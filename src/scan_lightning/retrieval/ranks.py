@@ -27,18 +27,12 @@ class Top:
     """The best scored items of each query, best first; equal scores in the order of the items.
 
     Where a query has fewer than K candidates the rest is -1 with score -inf.
-
-    Attributes:
-        i2t: (Q, K) int64 caption indices.
-        i2t_scores: (Q, K) float64 similarities.
-        t2i: (P, K) int64 image indices.
-        t2i_scores: (P, K) float64 similarities.
     """
 
-    i2t: Indices
-    i2t_scores: npt.NDArray[np.float64]
-    t2i: Indices
-    t2i_scores: npt.NDArray[np.float64]
+    i2t: Indices  # (Q, K) int64 caption indices
+    i2t_scores: npt.NDArray[np.float64]  # (Q, K) float64 similarities
+    t2i: Indices  # (P, K) int64 image indices
+    t2i_scores: npt.NDArray[np.float64]  # (P, K) float64 similarities
 
 
 @dataclass(frozen=True)
@@ -46,26 +40,18 @@ class Ranks:
     """The 0-based rank of every query of a split, in both directions.
 
     An image without captions is no query (nothing is right for it) but stays a candidate for every caption.
-
-    Attributes:
-        i2t: (Q,) int64, wrong captions scored at least as high as the best of the image's own.
-        i2t_images: (Q,) int64, ascending: the image of each entry of `i2t`.
-        t2i: (P,) int64, wrong images scored at least as high as the caption's own.
-        t2i_images: (P,) int64, the right image of each entry of `t2i`.
-        t2i_captions: (P,) int64, ascending: the caption of each entry of `t2i`; of a complete split all C.
-        image_count: N.
-        folds: F; queries of fold f (images f*N/F to (f+1)*N/F) were ranked among that fold's items only.
-        top: the best items of each query, when they were asked for.
     """
 
-    i2t: Indices
-    i2t_images: Indices
-    t2i: Indices
-    t2i_images: Indices
+    i2t: Indices  # (Q,) int64, wrong captions scored at least as high as the best of the image's own
+    i2t_images: Indices  # (Q,) int64, ascending: the image of each entry of `i2t`
+    t2i: Indices  # (P,) int64, wrong images scored at least as high as the caption's own
+    t2i_images: Indices  # (P,) int64, the right image of each entry of `t2i`
+    # (P,) int64, ascending: the caption of each entry of `t2i`; of a complete split all C
     t2i_captions: Indices
-    image_count: int
+    image_count: int  # N
+    # F; queries of fold f (images f*N/F to (f+1)*N/F) were ranked among that fold's items only
     folds: int = 1
-    top: Top | None = None
+    top: Top | None = None  # the best items of each query, when they were asked for
 
     @property
     def images(self) -> int:
@@ -83,11 +69,7 @@ class Ranks:
         return found
 
     def fold(self, index: int) -> Ranks:
-        """Return the queries of one fold as ranks of their own (without `top`); image numbers stay.
-
-        Args:
-            index: which fold, 0 to folds - 1.
-        """
+        """Return the queries of one fold as ranks of their own (without `top`); image numbers stay."""
         of_i2t = self.i2t_images * self.folds // self.image_count == index
         of_t2i = self.t2i_images * self.folds // self.image_count == index
         return replace(
@@ -134,7 +116,7 @@ def gold_index(
 
 
 def rank_matrix(similarity: torch.Tensor, caption_image: torch.Tensor) -> Ranks:
-    """Rank all queries of a similarity matrix that is there as a whole.
+    """Rank all queries of a complete similarity matrix.
 
     Args:
         similarity: (N, C), any float dtype.
@@ -175,13 +157,7 @@ def rank_matrix(similarity: torch.Tensor, caption_image: torch.Tensor) -> Ranks:
 
 
 def best_of_images(score_C: torch.Tensor, gold_C: torch.Tensor, image_count: int) -> torch.Tensor:
-    """Return each image's best gold score (N,); +inf for an image without captions, which no score reaches.
-
-    Args:
-        score_C: (C,) score of each caption with its own image.
-        gold_C: (C,) int64 its own image; captions of -1 are left out.
-        image_count: N.
-    """
+    """Return each image's best gold score (N,), +inf without a caption; captions of image -1 are ignored."""
     owned_C = gold_C >= 0
     gold_P, score_P = gold_C[owned_C], score_C[owned_C]
     best_N = score_C.new_full((image_count,), torch.inf)

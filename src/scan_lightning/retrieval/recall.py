@@ -16,21 +16,13 @@ from scan_lightning.retrieval.ranks import Indices, Ranks, rank_matrix
 
 @dataclass(frozen=True)
 class Recall:
-    """One direction's figures.
+    """One direction's figures."""
 
-    Attributes:
-        r1: recall at 1, percent of queries.
-        r5: recall at 5, percent.
-        r10: recall at 10, percent.
-        medr: 1-based median rank, floor(median of the 0-based ranks) + 1 as in the released code.
-        meanr: 1-based mean rank.
-    """
-
-    r1: float
-    r5: float
-    r10: float
-    medr: float
-    meanr: float
+    r1: float  # recall at 1, percent of queries
+    r5: float  # recall at 5, percent
+    r10: float  # recall at 10, percent
+    medr: float  # 1-based median rank, floor(median of the 0-based ranks) + 1 as in the released code
+    meanr: float  # 1-based mean rank
 
     @classmethod
     def from_ranks(cls, ranks: Indices) -> Recall:
@@ -54,19 +46,12 @@ class Recall:
 
 @dataclass(frozen=True)
 class RetrievalMetrics:
-    """Both directions.
+    """Both directions."""
 
-    Attributes:
-        i2t: image-to-text.
-        t2i: text-to-image.
-        images: number of images that were queries.
-        captions: number of captions that were queries.
-    """
-
-    i2t: Recall
-    t2i: Recall
-    images: int
-    captions: int
+    i2t: Recall  # image-to-text
+    t2i: Recall  # text-to-image
+    images: int  # number of images that were queries
+    captions: int  # number of captions that were queries
 
     @property
     def rsum(self) -> float:

@@ -104,16 +104,11 @@ def rank_members(
     device: torch.device | str | None = None,
     share: Share | None = None,
 ) -> Ranks:
-    """Rank a split by the weighted mean of several models' similarities; see `rank_split`.
+    """Rank a split by the weighted mean of several models' similarities; other arguments as in `rank_split`.
 
     Args:
         members: the models, each with embeddings of the same images and captions in the same order.
-        caption_image: as in `rank_split`.
-        folds: as in `rank_split`.
-        memory_budget: as in `rank_split`.
-        progress: as in `rank_split`.
-        top_k: as in `rank_split`.
-        device: as in `rank_split`.
+        caption_image: (C,) integers, the image of each caption in any order, or -1.
         share: which tiles this process takes; None: all.
 
     Raises:
@@ -164,16 +159,16 @@ class _Scorer:
     @torch.no_grad()
     def __call__(self, tile: Tile) -> torch.Tensor:
         if self.row != tile.images:
-            self.regions.clear()
+            self.regions.clear()  # before the next are read
             items = torch.arange(*tile.images)
             self.regions.extend(member.images.take(items, self.device) for member in self.members)
             self.row = tile.images
-        mean: torch.Tensor | None = None
-        for member, share, (regions, region_counts) in zip(
-            self.members, self.shares, self.regions, strict=True
+        mean = torch.zeros(())
+        for number, (member, (regions, region_counts)) in enumerate(
+            zip(self.members, self.regions, strict=True)
         ):
             words, word_counts = member.captions.take(self.order[slice(*tile.captions)], self.device)
-            part = share * similarity_matrix(
+            part = self.shares[number] * similarity_matrix(
                 regions,
                 words,
                 member.rule,
@@ -181,8 +176,7 @@ class _Scorer:
                 word_counts=word_counts,
                 memory_budget=self.budget,
             )
-            mean = part if mean is None else mean + part
-        assert mean is not None
+            mean = mean + part if number else part
         return mean
 
 
@@ -196,9 +190,9 @@ def _tiles(
     caption_bytes = [member.captions.item_bytes[order_C] for member in members]
     ownerless = _spans(caption_bytes, 0, int((sorted_C < 0).sum()), budget // 8, longest)
     tiles: list[Tile] = []
-    for fold in cut_folds(len(members[0].images), sorted_C, folds):
-        image_spans = _spans(image_bytes, *fold.images, budget // 8, longest)
-        caption_spans = _spans(caption_bytes, *fold.captions, budget // 8, longest)
+    for images, captions in cut_folds(len(members[0].images), sorted_C, folds):
+        image_spans = _spans(image_bytes, *images, budget // 8, longest)
+        caption_spans = _spans(caption_bytes, *captions, budget // 8, longest)
         tiles += plan_tiles(image_spans, ownerless + caption_spans, sorted_C)
     return tiles
 
@@ -224,7 +218,7 @@ def _spans(item_bytes: list[torch.Tensor], start: int, stop: int, limit: int, lo
 def _sizes(members: Sequence[Member]) -> tuple[int, int]:
     """Return how many images and captions the members agree on."""
     if not members:
-        raise ValueError("there is no member, so there is nothing to average")
+        raise ValueError("there is no member to average")
     for member in members:
         if not (math.isfinite(member.weight) and member.weight > 0):
             raise ValueError(f"a member's weight is {member.weight}, expected a positive number")

@@ -1,8 +1,8 @@
-"""How far recall would move with other queries: bootstrap intervals, alone and for paired differences.
+"""Recall under other queries: bootstrap intervals, alone and for paired differences, and recall by chance.
 
-What is drawn, with replacement, are images with all their captions: captions of one image stand or fall
-together, and drawing them one by one would make the intervals too narrow. With folds each is drawn within
-itself. Two runs on the same queries are drawn alike, so what both find hard cancels in the difference.
+What is drawn, with replacement, are images with all their captions: captions of one image are correlated, and
+drawing them one by one would make the intervals too narrow. With folds each is drawn within itself. Two runs
+on the same queries are drawn alike, so what both find hard cancels in the difference.
 
 Shapes: N images of a fold, B resamples, F figures (`FIGURES`).
 """
@@ -10,6 +10,7 @@ Shapes: N images of a fold, B resamples, F figures (`FIGURES`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import comb
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,8 +29,8 @@ SEED = 0  # the same ranks always give the same interval
 
 def figures(ranks: Ranks) -> Floats:
     """Return the (F,) figures of a split in percent: six recalls and their sum, folds averaged."""
-    parts = np.stack([_figures(_Fold(fold), None)[0] for fold in _folds(ranks)])
-    return np.asarray(parts.mean(0))
+    folds = [_Fold(ranks.fold(index)) for index in range(ranks.folds)]
+    return np.asarray(np.mean([fold.figures(np.ones(fold.images)) for fold in folds], axis=0))
 
 
 def resampled(runs: Sequence[Ranks], *, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
@@ -46,17 +47,19 @@ def resampled(runs: Sequence[Ranks], *, resamples: int = RESAMPLES, seed: int = 
     Raises:
         ValueError: the runs have other queries.
     """
-    if any(not _same_queries(runs[0], other) for other in runs[1:]):
-        raise ValueError("the runs have other queries, so they cannot be drawn alike")
+    for run in runs:
+        for name in ("folds", "image_count", "i2t_images", "t2i_images"):
+            if not np.array_equal(getattr(run, name), getattr(runs[0], name)):
+                raise ValueError(f"the runs have other queries ({name} differs) and cannot be drawn alike")
     draw = np.random.default_rng(seed)
     total = np.zeros((len(runs), resamples, len(FIGURES)))
-    for parts in zip(*(_folds(run) for run in runs), strict=True):
-        folds = [_Fold(part) for part in parts]
+    for index in range(runs[0].folds):
+        folds = [_Fold(run.fold(index)) for run in runs]
+        images = folds[0].images
         for resample in range(resamples):
-            chosen = draw.integers(folds[0].images, size=folds[0].images)
-            times = np.bincount(chosen, minlength=folds[0].images).astype(np.float64)
-            for run, fold in enumerate(folds):
-                total[run, resample] += _figures(fold, times[None])[0]
+            times = np.bincount(draw.integers(images, size=images), minlength=images)
+            for number, fold in enumerate(folds):
+                total[number, resample] += fold.figures(times.astype(np.float64))
     return total / runs[0].folds
 
 
@@ -68,52 +71,52 @@ def interval(samples: Floats, level: float = LEVEL) -> Floats:
 def intervals(ranks: Ranks, *, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, Any]:
     """Return the 95 % intervals of a split's recalls, for results.json.
 
-    Args:
-        ranks: of the split.
-        resamples: B.
-        seed: of the draws.
-
     Returns:
         `level`, `resamples`, and [low, high] in percent under `i2t` and `t2i` (r1, r5, r10) and `rsum`.
     """
-    low, high = interval(resampled([ranks], resamples=resamples, seed=seed)[0])
-    pairs = {name: [float(low[i]), float(high[i])] for i, name in enumerate(FIGURES)}
+    ends = interval(resampled([ranks], resamples=resamples, seed=seed)[0])
+    pairs = dict(zip(FIGURES, ends.T.tolist(), strict=True))
     sides = {side: {f"r{k}": pairs[f"{side}/r{k}"] for k in KS} for side in ("i2t", "t2i")}
     return {"level": LEVEL, "resamples": resamples, **sides, "rsum": pairs["rsum"]}
 
 
+def chance_recall(caption_image: Indices, image_count: int) -> dict[str, dict[str, float]]:
+    """Return the expected recall when every order of the items is equally likely.
+
+    A caption has one right image; an image is right as soon as one of its captions is among the first K.
+
+    Args:
+        caption_image: (C,) int64, the image of each caption.
+        image_count: N.
+
+    Returns:
+        `i2t` and `t2i`, each with `r1`, `r5` and `r10` in percent.
+
+    >>> chance_recall(np.array([0, 0, 1, 1]), 2)["t2i"]["r1"]
+    50.0
+    """
+    captions, own = len(caption_image), np.bincount(caption_image)
+    recalls: dict[str, dict[str, float]] = {"i2t": {}, "t2i": {}}
+    for k in KS:
+        drawn = min(k, captions)
+        missed = [comb(captions - count, drawn) / comb(captions, drawn) for count in own[own > 0].tolist()]
+        recalls["i2t"][f"r{k}"] = 100.0 * (1.0 - float(np.mean(missed)))
+        recalls["t2i"][f"r{k}"] = 100.0 * min(k, image_count) / image_count
+    return recalls
+
+
 class _Fold:
-    """Per image of a fold that has captions: its own hit at each K, its captions' hits, how many they are."""
+    """Per image of a fold that is a query: its hit at each K, its captions' hits, how many they are."""
 
     def __init__(self, ranks: Ranks) -> None:
         self.images = len(ranks.i2t)
         place = np.searchsorted(ranks.i2t_images, ranks.t2i_images)
-        self.i2t = np.stack([(ranks.i2t < k).astype(np.float64) for k in KS], 1)
+        self.i2t = np.stack([ranks.i2t < k for k in KS], 1).astype(np.float64)
         self.t2i = np.stack([np.bincount(place, ranks.t2i < k, self.images) for k in KS], 1)
         self.captions = np.bincount(place, minlength=self.images).astype(np.float64)
 
-
-def _figures(fold: _Fold, times: Floats | None) -> Floats:
-    """Return (B, F) figures when image n is drawn times[b, n] times; None: each once."""
-    times = np.ones((1, fold.images)) if times is None else times
-    i2t = 100 * (times @ fold.i2t) / times.sum(1, keepdims=True)
-    t2i = 100 * (times @ fold.t2i) / (times @ fold.captions)[:, None]
-    recalls = np.concatenate([i2t, t2i], 1)
-    return np.concatenate([recalls, recalls.sum(1, keepdims=True)], 1)
-
-
-def _folds(ranks: Ranks) -> list[Ranks]:
-    return [ranks.fold(index) for index in range(ranks.folds)]
-
-
-def _same_queries(one: Ranks, other: Ranks) -> bool:
-    return (
-        one.folds == other.folds
-        and one.image_count == other.image_count
-        and _equal(one.i2t_images, other.i2t_images)
-        and _equal(one.t2i_images, other.t2i_images)
-    )
-
-
-def _equal(one: Indices, other: Indices) -> bool:
-    return bool(np.array_equal(one, other))
+    def figures(self, times: Floats) -> Floats:
+        """Return the (F,) figures when image n is drawn times[n] times."""
+        i2t, t2i = times @ self.i2t / times.sum(), times @ self.t2i / (times @ self.captions)
+        recalls = 100 * np.concatenate([i2t, t2i])
+        return np.append(recalls, recalls.sum())

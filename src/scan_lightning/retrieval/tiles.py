@@ -1,10 +1,10 @@
 """Ranks by counting, one tile of the similarity matrix at a time, without ever holding the matrix.
 
 Two passes over tiles whose borders are fixed by index: the first scores the tiles that hold gold pairs and
-keeps the gold scores; the second scores every tile and counts the wrong items that stand at or above each
-query's best right one. One function scores a tile in both passes, so a gold score is the same to the last
-bit where it is kept and where it is compared. Tiles are independent of each other: several processes take
-them in turn, and counts, being integers, add up to the same ranks for any number of processes.
+keeps the gold scores; the second scores every tile and counts the wrong items at or above each query's best
+right one. One function scores a tile in both passes, so a gold score is the same to the last bit where it is
+kept and where it is compared. Tiles are independent: several processes take them in turn, and counts, being
+integers, add up to the same ranks for any number of processes.
 
 Captions are sorted by image, so gold pairs lie near the diagonal and few tiles hold any; captions without an
 image (-1) come first.
@@ -14,7 +14,7 @@ Shapes: N images, C captions, P of them with an image; a tile has I images and J
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -43,22 +43,15 @@ class Tile:
 
 @dataclass(frozen=True)
 class Share:
-    """Which tiles this process takes when several work together.
+    """Which tiles this process takes when several work together."""
 
-    Attributes:
-        rank: this process, 0 to world_size - 1.
-        world_size: how many processes there are.
-        all_reduce: returns the sum over all processes of a tensor of the same shape on each of them.
-    """
-
-    rank: int = 0
-    world_size: int = 1
+    rank: int = 0  # this process, 0 to world_size - 1
+    world_size: int = 1  # how many processes there are
+    # returns the sum over all processes of a tensor of the same shape on each of them
     all_reduce: Callable[[torch.Tensor], torch.Tensor] = field(default=lambda tensor: tensor)
 
     def of(self, tiles: Sequence[Tile]) -> list[Tile]:
-        """Return this process's tiles: in turn among those with gold pairs and among the others, so that
-        either pass is shared out evenly.
-        """
+        """Return this process's tiles: every world_size-th of those with gold pairs and of the others."""
         gold = [tile for tile in tiles if tile.gold]
         rest = [tile for tile in tiles if not tile.gold]
         mine = gold[self.rank :: self.world_size] + rest[self.rank :: self.world_size]
@@ -68,13 +61,7 @@ class Share:
 def plan_tiles(
     image_spans: Sequence[Span], caption_spans: Sequence[Span], caption_image: torch.Tensor
 ) -> list[Tile]:
-    """Return the tiles of all pairs of an image span and a caption span, row by row.
-
-    Args:
-        image_spans: borders along the images.
-        caption_spans: borders along the captions.
-        caption_image: (C,) int64 ascending, -1 for captions without an image.
-    """
+    """Return the tiles of all pairs of an image span and a caption span, row by row."""
     first = [int(caption_image[start]) for start, _ in caption_spans]
     last = [int(caption_image[stop - 1]) for _, stop in caption_spans]
     return [
@@ -105,7 +92,7 @@ def rank_tiles(
         keep_bytes: room for scores of tiles with gold pairs, which are then not scored twice.
         top_k: how many of the best items to keep for each query; 0 for none.
         share: this process's part of the work; None: all of it.
-        advance: called with the number of pairs of each tile when it is scored for the first time.
+        advance: called with the number of pairs of each tile when it is ranked.
 
     Raises:
         ScanError: a similarity is NaN, in any of the processes.
@@ -114,34 +101,36 @@ def rank_tiles(
     mine = share.of(tiles)
     device = caption_image.device
     kept: dict[Tile, torch.Tensor] = {}
-    seen: set[Tile] = set()
-    watch = _NanWatch()
+    nan = ""  # where the first NaN is; this process then only takes part in the collectives
 
-    def scored(part: Sequence[Tile]) -> Iterator[tuple[Tile, torch.Tensor]]:
-        for tile in part:
-            score_IJ = kept.pop(tile) if tile in kept else score(tile)
-            if watch.found(tile, score_IJ):
-                return
-            yield tile, score_IJ
-            if tile not in seen:
-                seen.add(tile)
-                advance(tile.pairs)
+    def scored(tile: Tile) -> torch.Tensor:
+        nonlocal nan
+        score_IJ = kept.pop(tile) if tile in kept else score(tile)
+        if score_IJ.isnan().any():
+            image, caption = score_IJ.isnan().nonzero()[0].tolist()
+            nan = f" of image {tile.images[0] + image} and caption {tile.captions[0] + caption}"
+        return score_IJ
 
     # float64 holds float32 scores exactly, and the sum over processes adds zeros only: a pair is in one tile.
     gold_C = torch.zeros(len(caption_image), dtype=torch.float64, device=device)
-    for tile, score_IJ in scored([tile for tile in mine if tile.gold]):
-        columns, rows = _own_pairs(tile, caption_image)
-        gold_C[tile.captions[0] + columns] = score_IJ[rows, columns].double()
-        if score_IJ.nbytes <= keep_bytes:
-            kept[tile] = score_IJ
-            keep_bytes -= score_IJ.nbytes
+    for tile in mine:
+        if tile.gold and not nan:
+            score_IJ = scored(tile)
+            columns, rows = _own_pairs(tile, caption_image)
+            gold_C[tile.captions[0] + columns] = score_IJ[rows, columns].double()
+            if score_IJ.nbytes <= keep_bytes:
+                kept[tile] = score_IJ
+                keep_bytes -= score_IJ.nbytes
     gold_C = share.all_reduce(gold_C)
     best_N = best_of_images(gold_C, caption_image, image_count)
 
     above_N = torch.zeros(image_count, dtype=torch.int64, device=device)
     above_C = torch.zeros(len(caption_image), dtype=torch.int64, device=device)
     top = RunningTop(image_count, len(caption_image), top_k, device) if top_k else None
-    for tile, score_IJ in scored(mine):
+    for tile in mine:
+        if nan:
+            break
+        score_IJ = scored(tile)
         images, captions = slice(*tile.images), slice(*tile.captions)
         over_image_IJ = score_IJ >= best_N[images, None].to(score_IJ.dtype)
         over_caption_IJ = score_IJ >= gold_C[None, captions].to(score_IJ.dtype)
@@ -153,7 +142,13 @@ def rank_tiles(
         above_C[captions] += over_caption_IJ.sum(0)
         if top is not None:
             top.update(tile.images, tile.captions, score_IJ)
-    watch.raise_if_any(share, device)
+        advance(tile.pairs)
+    if int(share.all_reduce(torch.tensor([int(bool(nan))], device=device))):
+        raise ScanError(
+            f"the similarity{nan} (in the split's order) is NaN, so it has no rank. Either the training "
+            "diverged (is the loss in metrics.csv finite?) or the features hold NaN "
+            "(`scan-lightning data check`)."
+        )
     above_N, above_C = share.all_reduce(above_N), share.all_reduce(above_C)
     captions_P = (caption_image >= 0).nonzero().squeeze(1)
     images_Q = torch.unique(caption_image[captions_P])
@@ -166,30 +161,6 @@ def rank_tiles(
         image_count=image_count,
         top=None if top is None else _merged(top, images_Q, captions_P, share),
     )
-
-
-class _NanWatch:
-    """Remembers the first NaN. The process that met one goes on to the next exchange between the processes,
-    for otherwise the others would wait there for ever.
-    """
-
-    def __init__(self) -> None:
-        self.message = ""
-
-    def found(self, tile: Tile, score_IJ: torch.Tensor) -> bool:
-        if not self.message and score_IJ.isnan().any():
-            image, caption = score_IJ.isnan().nonzero()[0].tolist()
-            self.message = f"image {tile.images[0] + image} and caption {tile.captions[0] + caption}"
-        return bool(self.message)
-
-    def raise_if_any(self, share: Share, device: torch.device) -> None:
-        met = share.all_reduce(torch.tensor([int(bool(self.message))], device=device))
-        if int(met):
-            where = f" of {self.message} (in the split's order)" if self.message else ""
-            raise ScanError(
-                f"the similarity{where} is NaN, so it has no rank. Either the training diverged "
-                "(is the loss in metrics.csv finite?) or the features hold NaN (`scan-lightning data check`)."
-            )
 
 
 def _own_pairs(tile: Tile, caption_image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,14 +13,7 @@ Best: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # ids (queries, K) int64, -
 
 
 class RunningTop:
-    """The best K captions of each image and the best K images of each caption so far.
-
-    Args:
-        image_count: N.
-        caption_count: C.
-        k: K.
-        device: of the scores.
-    """
+    """The best k captions of each image and the best k images of each caption so far."""
 
     def __init__(self, image_count: int, caption_count: int, k: int, device: torch.device) -> None:
         self.k = k
@@ -28,13 +21,7 @@ class RunningTop:
         self.t2i = self._nothing(caption_count, device)
 
     def update(self, images: tuple[int, int], captions: tuple[int, int], score_IJ: torch.Tensor) -> None:
-        """Take in a tile.
-
-        Args:
-            images: first and one past the last image of the tile.
-            captions: first and one past the last caption of the tile.
-            score_IJ: (I, J) similarities.
-        """
+        """Include the (I, J) similarities of a tile."""
         self._update(self.i2t, images, captions[0], score_IJ)
         self._update(self.t2i, captions, images[0], score_IJ.T)
 

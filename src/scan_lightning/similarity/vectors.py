@@ -23,8 +23,8 @@ def vector_matrix(
 ) -> Tensor:
     """`similarity_matrix` of checked inputs; recomputed in blocks in the backward pass."""
     dtype = compute_dtype(regions, words)
-    images_IV = _vectors(rule, rule.pool_images, regions, region_counts, dtype, budget)
-    captions_CV = _vectors(rule, rule.pool_captions, words, word_counts, dtype, budget)
+    images_IV = pooled_vectors(rule, rule.pool_images, regions, region_counts, dtype, budget)
+    captions_CV = pooled_vectors(rule, rule.pool_captions, words, word_counts, dtype, budget)
     with full_precision(regions.device):
         return scores_of(images_IV, captions_CV, product)
 
@@ -48,13 +48,13 @@ def vector_pairs(
         items, which_P = torch.unique(index, return_inverse=True)
         items = items if len(items) else torch.zeros(1, dtype=torch.int64)  # no pairs: a gradient of zero
         used = padded[items.to(padded.device)]
-        vectors_UV = _vectors(rule, pool, used, counts[items], dtype, DEFAULT_BUDGET)
+        vectors_UV = pooled_vectors(rule, pool, used, counts[items], dtype, DEFAULT_BUDGET)
         vectors_PV.append(vectors_UV[which_P.to(padded.device)])
     with full_precision(regions.device):
         return (vectors_PV[0] * vectors_PV[1]).sum(dim=-1)
 
 
-def _vectors(
+def pooled_vectors(
     rule: Similarity,
     pool: Callable[[Side], Tensor],
     padded: Tensor,
@@ -62,7 +62,15 @@ def _vectors(
     dtype: torch.dtype,
     budget: int,
 ) -> Tensor:
-    """(n, V) one vector for each item of one side.
+    """(n, V) one vector for each item of one side. Differentiable; recomputed in the backward pass.
+
+    Args:
+        rule: the similarity.
+        pool: its `pool_images` or `pool_captions`.
+        padded: (n, max rows, dim), whatever at padding.
+        counts: (n,) int64 on the CPU.
+        dtype: of computation.
+        budget: bytes of working memory.
 
     Raises:
         ScanError: the pooling returns another shape.

@@ -61,11 +61,11 @@ def evaluate_ensemble(config: EnsembleConfig, run_dir: Path) -> dict[str, Any]:
     data = EnsembleData(config, members)
     record = RunRecord("ensemble", plain(config), run_dir)
     module = EnsembleModule(members, weights)
-    results = evaluate_split(
-        module, data=data, trainer=config.trainer, run_dir=run_dir, folds=config.folds
-    )
+    results = evaluate_split(module, data=data, trainer=config.trainer, run_dir=run_dir, folds=config.folds)
     if is_main_process():
-        write_text(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
+        write_text(
+            run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+        )
         record.end("done", checkpoints=list(config.checkpoints), data=str(data.store.path))
         print_results(results, run_dir)
     return results

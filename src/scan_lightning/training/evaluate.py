@@ -43,11 +43,11 @@ def evaluate(config: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
     check_width(data, trained.feature_dim, config.checkpoint)
     record = RunRecord("evaluate", plain(config), run_dir)
     module = ScanModule(trained.network, trained.rule)
-    results = evaluate_split(
-        module, data=data, trainer=config.trainer, run_dir=run_dir, folds=config.folds
-    )
+    results = evaluate_split(module, data=data, trainer=config.trainer, run_dir=run_dir, folds=config.folds)
     if is_main_process():
-        write_text(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
+        write_text(
+            run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+        )
         record.end("done", checkpoint=config.checkpoint, data=str(data.store.path))
         print_results(results, run_dir)
     return results

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from scan_lightning.data.datamodule import ScanDataModule
+from scan_lightning.training.callbacks.progress import EncodingProgress
 from scan_lightning.training.results import ResultWriter, check_split, depth
 from scan_lightning.training.trainer import DEVICES, build_trainer, lightning_run
 
@@ -17,7 +17,7 @@ from scan_lightning.training.trainer import DEVICES, build_trainer, lightning_ru
 def evaluate_split(
     module: Any,
     *,
-    data: pl.LightningDataModule,
+    data: Any,
     trainer: Mapping[str, Any],
     run_dir: Path,
     folds: int = 1,
@@ -27,7 +27,7 @@ def evaluate_split(
 
     Args:
         module: `ScanModule`, or another with its attributes `ranks`, `folds`, `top_k` and `progress`.
-        data: with a `store`, and a `test_split` that its test loaders give.
+        data: a DataModule with a `store`, and a `test_split` that its test loaders give.
         trainer: the configuration's node; devices are taken from it.
         run_dir: where results.json, results.csv and ranks.npz go.
         folds: consecutive equal parts of the images, ranked apart.
@@ -37,15 +37,15 @@ def evaluate_split(
         ScanError: the split cannot be ranked.
         KeyboardInterrupt: stopped; nothing is written.
     """
-    assert isinstance(data, ScanDataModule) or hasattr(data, "store")
-    store, split = data.store, data.test_split  # type: ignore[union-attr]
+    store, split = data.store, data.test_split
     check_split(store, split, folds)
     module.folds, module.progress = folds, ranks
     module.top_k = depth(store, split, folds) if ranks else 0
     node = {name: value for name, value in trainer.items() if name in (*DEVICES, "_target_")}
     with lightning_run():
-        writer = ResultWriter(run_dir, store, split, ranks=ranks)
-        build_trainer(node, run_dir, callbacks=[writer], barebones=False).test(
+        callbacks: list[pl.Callback] = [ResultWriter(run_dir, store, split, ranks=ranks)]
+        callbacks += [EncodingProgress()] if ranks else []
+        build_trainer(node, run_dir, callbacks=callbacks, barebones=False).test(
             module, datamodule=data, verbose=False
         )
     results: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The embeddings of all processes in one batch, with gradients that find their way back.
+"""The embeddings of all processes in one batch, with gradients.
 
 Processes hold unequal numbers of pairs of unequal lengths, some may hold none; what is sent is padded to the
 longest, since a collective of unequal shapes would hang.
@@ -16,25 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
-@dataclass(frozen=True)
-class Embedded:
-    """Pairs of images and captions.
-
-    Attributes:
-        regions: (n, K, D) fp32.
-        words: (n, W, D) fp32.
-        region_counts: (n,) int64, on the CPU.
-        word_counts: (n,) int64, on the CPU.
-    """
-
-    regions: Tensor
-    words: Tensor
-    region_counts: Tensor
-    word_counts: Tensor
-
-    def __len__(self) -> int:
-        return len(self.region_counts)
+from scan_lightning.model.scan import Embedded
 
 
 @dataclass(frozen=True)
@@ -60,8 +42,8 @@ def gather_pairs(own: Embedded) -> Gathered:
     """Return the pairs of all processes; each calls this, with or without pairs of its own.
 
     Args:
-        own: the process's pairs. Its embeddings require a gradient in every process or in none: the way back
-            is a collective, too.
+        own: the process's pairs. Its embeddings require a gradient in every process or in none: the backward
+            pass is a collective, too.
     """
     device = own.regions.device
     kinds = (own.region_counts, own.word_counts)

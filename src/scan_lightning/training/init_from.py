@@ -31,7 +31,12 @@ def init_weights(module: ScanModule, path: str, trust: Sequence[str] = ()) -> No
     old = getattr(build_parts(path, content, trust, ("model",))["model"].text_encoder, "vocabulary", None)
     new = getattr(module.model.text_encoder, "vocabulary", None)
     known = None
-    if isinstance(old, Vocabulary) and isinstance(new, Vocabulary) and EMBEDDING in state and EMBEDDING in own:
+    if (
+        isinstance(old, Vocabulary)
+        and isinstance(new, Vocabulary)
+        and EMBEDDING in state
+        and EMBEDDING in own
+    ):
         ids = {word: index for index, word in enumerate(old.words)}
         rows = [(index, ids[word]) for index, word in enumerate(new.words) if word in ids]
         target, source = (torch.tensor(side, dtype=torch.int64) for side in zip(*rows, strict=True))
@@ -41,10 +46,14 @@ def init_weights(module: ScanModule, path: str, trust: Sequence[str] = ()) -> No
             state[EMBEDDING], known = vectors, len(rows)
     wrong = [name for name in own if name in state and own[name].shape != state[name].shape]
     if wrong or not any(name in state for name in own):
-        what = f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}, not {tuple(own[wrong[0]].shape)}" if wrong else ""
+        what = (
+            f"{wrong[0]} has shape {tuple(state[wrong[0]].shape)}, not {tuple(own[wrong[0]].shape)}"
+            if wrong
+            else ""
+        )
         raise ScanError(
-            f"init_from: {path}: its weights do not fit the model of this run ({what or 'no name is shared'}); "
-            "give model settings of the same sizes, they are in its run's config.yaml"
+            f"init_from: {path}: its weights do not fit the model of this run "
+            f"({what or 'no name is shared'}); give model settings of the same sizes (its run's config.yaml)"
         )
     module.load_state_dict({**own, **{name: value for name, value in state.items() if name in own}})
     fresh = sorted(name for name in own if name not in state)

@@ -1,21 +1,18 @@
-"""The loss of a batch, on one process or several, encoded at once or in parts."""
+"""The loss of a batch, on one process or several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from scan_lightning.data.batches import PairBatch
-from scan_lightning.model.scan import ScanModel
+from scan_lightning.model.scan import Embedded
 from scan_lightning.options import Range
 from scan_lightning.similarity import Similarity, triplet_loss
 from scan_lightning.specification import Configurable
-from scan_lightning.training.gather import Embedded, gather_pairs
+from scan_lightning.training.gather import gather_pairs
 from scan_lightning.training.loss_share import loss_share
 
 
@@ -109,48 +106,13 @@ def batch_loss(
         value = _own_loss(loss, own, similarity, step)
         return value, value.detach(), pairs
     if hasattr(loss, "share"):
-        share = loss.share(own, similarity, step)
+        share: Tensor = loss.share(own, similarity, step)  # type: ignore[operator]
         total = torch.stack([share.detach(), pairs])
         dist.all_reduce(total)  # Lightning's own reduction waits for all processes first
         return share * world_size, total[0], total[1]
     batch = gather_pairs(own)
     value = _own_loss(loss, batch, similarity, step)
     return value, value.detach(), own.regions.new_full((), len(batch))
-
-
-def encode_pairs(model: ScanModel, batch: PairBatch, micro_batches: int = 1) -> Embedded:
-    """Embed a batch.
-
-    In parts, only the embeddings of a part are kept; in the backward pass each is encoded again, and its
-    gradient added to the others'. So a step takes the memory of one part's encoders, and its gradient is that
-    of one step over all pairs.
-
-    Args:
-        model: the encoders.
-        batch: pairs. Without any, the empty embeddings still depend on every parameter: other processes have
-            pairs and wait for the gradient of this one.
-        micro_batches: how many parts.
-    """
-    images, captions = batch.images, batch.captions
-    if not len(batch):
-        nothing = torch.cat([parameter.flatten()[:0] for parameter in model.parameters()])
-        empty = nothing.reshape(0, 1, model.embed_size)
-        return Embedded(empty, empty, images.counts.cpu(), captions.counts.cpu())
-    if micro_batches == 1:
-        regions = model.encode_images(images.regions, images.counts)
-        words, word_counts = model.encode_captions(captions.tokens, captions.counts)
-        return Embedded(regions, words, images.counts.cpu(), word_counts.cpu())
-    part = -(-len(batch) // micro_batches)
-    regions = torch.cat(_in_parts(model.encode_images, images.regions, images.counts, part))
-    words_parts, count_parts = zip(
-        *_in_parts(model.encode_captions, captions.tokens, captions.counts, part), strict=True
-    )
-    return Embedded(regions, torch.cat(words_parts), images.counts.cpu(), torch.cat(count_parts).cpu())
-
-
-def _in_parts(encoder: Callable[..., object], items: Tensor, counts: Tensor, part: int) -> list[Tensor]:
-    pieces = zip(torch.split(items, part), torch.split(counts, part), strict=True)
-    return [checkpoint(encoder, *piece, use_reentrant=False) for piece in pieces]
 
 
 def _own_loss(loss: nn.Module, own: Embedded, similarity: Similarity, step: int) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scan_lightning.model.scan import Embedded
 from scan_lightning.similarity import Similarity, similarity_matrix, similarity_pairs
 from scan_lightning.similarity.triplet import (
     Hardest,
@@ -17,7 +18,7 @@ from scan_lightning.similarity.triplet import (
     merge_columns,
     mine_hardest,
 )
-from scan_lightning.training.gather import Embedded, Gathered, gather_pairs, gather_rows, gather_vector
+from scan_lightning.training.gather import Gathered, gather_pairs, gather_rows, gather_vector
 
 
 def loss_share(own: Embedded, rule: Similarity, *, margin: float, negatives: str) -> Tensor:
@@ -83,7 +84,15 @@ def _all_negatives_share(batch: Gathered, rule: Similarity, margin: float) -> Te
         )
     else:  # nothing, but with a gradient, so that this process takes part in the backward pass
         none = torch.empty(0, dtype=torch.int64)
-        scores_0 = similarity_pairs(batch.regions, batch.words, none, none, rule)
+        scores_0 = similarity_pairs(
+            batch.regions,
+            batch.words,
+            none,
+            none,
+            rule,
+            region_counts=batch.region_counts,
+            word_counts=batch.word_counts,
+        )
         scores_SB = scores_0[:, None].expand(0, len(batch))
     right_B = gather_vector(scores_SB[:, own].diagonal(), batch.sizes)
     return all_negatives_loss(scores_SB, right_B, first=own.start, margin=margin)

@@ -21,13 +21,13 @@ from torch.optim import Optimizer
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.errors import ScanWarning
 from scan_lightning.model.checkpoint import build_parts, check_state, read_checkpoint
-from scan_lightning.model.scan import ScanModel
+from scan_lightning.model.scan import ScanModel, encode_pairs
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
 from scan_lightning.retrieval.score import rank_split
 from scan_lightning.similarity import Attention, Similarity
 from scan_lightning.specification import specification
-from scan_lightning.training.loss import TripletLoss, batch_loss, encode_pairs
+from scan_lightning.training.loss import TripletLoss, batch_loss
 from scan_lightning.training.optimizers import build_optimizer, build_scheduler
 from scan_lightning.training.split_embeddings import SplitEmbeddings
 
@@ -77,8 +77,8 @@ class ScanModule(pl.LightningModule):
         self.folds, self.top_k, self.progress = 1, 0, False
         self._evaluated: SplitEmbeddings | None = None
         self.save_hyperparameters(self._specification())
-        self.register_state_dict_post_hook(_drop_compiled_prefix)
-        self.register_load_state_dict_pre_hook(_add_compiled_prefix)
+        self.register_state_dict_post_hook(_drop_compiled_prefix)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_add_compiled_prefix)  # type: ignore[no-untyped-call]
 
     def _specification(self) -> dict[str, Any]:
         parts = ("model", "similarity", "optimizer", "scheduler", "loss")
@@ -136,9 +136,9 @@ class ScanModule(pl.LightningModule):
         """Return the loss of this process's share of the batch, and log the sum over all processes."""
         own = encode_pairs(self.model, batch, int(getattr(self.loss, "micro_batches", 1)))
         loss, total, pairs = batch_loss(self.loss, own, self.similarity, self.global_step, self._world_size)
-        figures = {"train/loss": total, "train/pairs": pairs, "train/lr": self._rate()}
         self.log("train/loss", total, prog_bar=True, on_epoch=False)
-        self.log_dict({name: figures[name] for name in ("train/pairs", "train/lr")}, on_epoch=False)
+        self.log("train/pairs", pairs, on_epoch=False)
+        self.log("train/lr", self._rate(), on_epoch=False)
         return {"loss": loss, "train/loss": total, "train/pairs": pairs}
 
     def on_fit_start(self) -> None:
@@ -158,10 +158,8 @@ class ScanModule(pl.LightningModule):
         optimizer = build_optimizer(self.optimizer, self)
         if self.scheduler is None:
             return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": build_scheduler(self.scheduler, optimizer, self.trainer),  # type: ignore[typeddict-item]
-        }
+        schedule: Any = build_scheduler(self.scheduler, optimizer, self.trainer)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def configure_gradient_clipping(
         self,
@@ -250,13 +248,21 @@ class ScanModule(pl.LightningModule):
             all_reduce=functools.partial(self.trainer.strategy.reduce, reduce_op="sum"),
         )
         self.metrics = RetrievalMetrics.from_ranks(self.ranks)
-        # Equal on every process: their maximum changes nothing, and Lightning does not warn of values not reduced.
+        # Equal on every process: a maximum changes nothing, and Lightning does not warn.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         figures = {
             name: torch.tensor(value, dtype=dtype, device=self.device)
             for name, value in flat_metrics(self.metrics, stage).items()
         }
-        self.log_dict(figures, sync_dist=self.trainer.world_size > 1, reduce_fx="max", add_dataloader_idx=False)
+        for name, value in figures.items():
+            self.log(
+                name,
+                value,
+                prog_bar=name.endswith("rsum"),
+                sync_dist=self.trainer.world_size > 1,
+                reduce_fx="max",
+                add_dataloader_idx=False,
+            )
 
 
 def flat_metrics(metrics: RetrievalMetrics, stage: str) -> dict[str, float]:
@@ -275,9 +281,7 @@ def _drop_compiled_prefix(
         state_dict[name.replace(COMPILED, "")] = state_dict.pop(name)
 
 
-def _add_compiled_prefix(
-    module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any
-) -> None:
+def _add_compiled_prefix(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
     """Load weights into encoders that torch.compile has wrapped."""
     own = [*dict(module.named_parameters()), *dict(module.named_buffers())]
     for name in own:

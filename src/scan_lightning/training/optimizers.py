@@ -53,12 +53,11 @@ def build_optimizer(partial: Callable[..., Optimizer], module: pl.LightningModul
                 f"optimizer.groups.{prefix}: no parameter's name begins so; there are {', '.join(heads)}"
             )
         parts.append({"params": [left.pop(name) for name in members], **arguments})
-    return build([{"params": list(left.values())}, *parts] if left else parts)
+    optimizer: Optimizer = build([{"params": list(left.values())}, *parts] if left else parts)
+    return optimizer
 
 
-def build_scheduler(
-    partial: Callable[..., Any], optimizer: Optimizer, trainer: pl.Trainer
-) -> dict[str, Any]:
+def build_scheduler(partial: Callable[..., Any], optimizer: Optimizer, trainer: pl.Trainer) -> dict[str, Any]:
     """Return Lightning's description of a schedule.
 
     Args:
@@ -73,7 +72,9 @@ def build_scheduler(
         total = trainer.estimated_stepping_batches  # also counts the batches of an epoch
         batches = int(trainer.num_training_batches)
         epoch_steps = -(-batches // trainer.accumulate_grad_batches)
-        build = functools.partial(build, total_steps=int(total) if total < 2**62 else 0, epoch_steps=epoch_steps)
+        build = functools.partial(
+            build, total_steps=int(total) if total < 2**62 else 0, epoch_steps=epoch_steps
+        )
         extras.setdefault("interval", "step")
     if inspect.isclass(cls) and issubclass(cls, ReduceLROnPlateau):
         extras.setdefault("monitor", "val/rsum")

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from scan_lightning.data.store import Store
-from scan_lightning.files import write_json, write_text, write_file
+from scan_lightning.files import write_file, write_json, write_text
 from scan_lightning.report.tables import recall_table
 from scan_lightning.retrieval.coco import DEPTH, coco_metrics, is_coco_test
 from scan_lightning.retrieval.folds import cut_folds
@@ -54,8 +54,8 @@ def results_of(queries: Queries, *, complete: bool = True) -> dict[str, Any]:
 
     Args:
         queries: a ranked split.
-        complete: beside the recalls, `interval`, their 95 % bootstrap intervals, and `coco`, what ECCV Caption
-            and CxC say, for COCO's test images where the package with their annotations is installed.
+        complete: beside the recalls, `interval`, their 95 % bootstrap intervals, and `coco`, what ECCV
+            Caption and CxC say, for COCO's test images where the package with their annotations is installed.
     """
     ranks = queries.ranks
     figures = RetrievalMetrics.from_ranks(ranks).as_dict()

@@ -61,7 +61,8 @@ def resume_point(config: TrainConfig, run_dir: Path) -> ResumePoint | None:
     if config.resume is None:
         if last.exists():
             raise ScanError(
-                f"run_dir: {run_dir} holds a run already; resume=auto resumes it, another run_dir starts a new one"
+                f"run_dir: {run_dir} holds a run already; resume=auto resumes it, another run_dir starts a "
+                "new one"
             )
         return None
     if config.resume == "auto":
@@ -117,7 +118,9 @@ def _checked(path: Path, config: TrainConfig) -> ResumePoint:
             "give a run's checkpoints/last.ckpt (or init_from=CKPT to start a new run from its weights)"
         )
     _check_settings(path, state["config"], config)
-    return ResumePoint(path, int(content["global_step"]), state["seconds"], content["hyper_parameters"]["model"])
+    return ResumePoint(
+        path, int(content["global_step"]), state["seconds"], content["hyper_parameters"]["model"]
+    )
 
 
 def _check_settings(path: Path, before: Mapping[str, Any], now: TrainConfig) -> None:

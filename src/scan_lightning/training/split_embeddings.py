@@ -12,6 +12,7 @@ from scan_lightning.data.batches import CaptionBatch, ImageBatch
 from scan_lightning.errors import ScanError
 from scan_lightning.retrieval.embedding_store import EmbeddingStore
 from scan_lightning.retrieval.embeddings import Embeddings
+from scan_lightning.training.gather import gather_rows
 
 
 class SplitEmbeddings:
@@ -56,12 +57,12 @@ class SplitEmbeddings:
         if trainer.world_size > 1:
             for store in (self._images, self._captions):
                 store.exchange()
-            owners = _gather_rows(owners, trainer)
+            owners = _gather_pairs(owners, trainer.strategy.root_device)
         for name, store in (("images", self._images), ("captions", self._captions)):
             if not len(store):
                 raise ScanError(
-                    f"evaluation: no {name} were encoded; expected the two loaders of ScanDataModule, or some "
-                    "that yield ImageBatch and CaptionBatch"
+                    f"evaluation: no {name} were encoded; expected the two loaders of ScanDataModule, or "
+                    "some that yield ImageBatch and CaptionBatch"
                 )
         image_rows, images = self._images.finish()
         caption_rows, captions = self._captions.finish()
@@ -72,11 +73,10 @@ class SplitEmbeddings:
         return images, captions, position
 
 
-def _gather_rows(rows: Tensor, trainer: pl.Trainer) -> Tensor:
+def _gather_pairs(rows: Tensor, device: torch.device) -> Tensor:
     """Return the rows (n, 2) of all processes; their numbers may differ."""
-    device = trainer.strategy.root_device
-    sizes = trainer.strategy.all_gather(torch.tensor(len(rows), device=device)).tolist()
+    sizes = gather_rows(torch.tensor(len(rows), device=device)).tolist()
     padded = torch.zeros(max(sizes), 2, dtype=torch.int64, device=device)
     padded[: len(rows)] = rows.to(device)
-    gathered = trainer.strategy.all_gather(padded)
-    return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)]).cpu()
+    parts = zip(gather_rows(padded), sizes, strict=True)
+    return torch.cat([part[:size] for part, size in parts]).cpu()

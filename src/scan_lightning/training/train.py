@@ -19,12 +19,12 @@ from scan_lightning.files import link_file
 from scan_lightning.model.checkpoint import check_state, read_checkpoint
 from scan_lightning.quiet import quiet
 from scan_lightning.report.tables import recall_table
-from scan_lightning.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from scan_lightning.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, dry
 from scan_lightning.training.callbacks.graceful_shutdown import GracefulShutdown
 from scan_lightning.training.callbacks.nan_monitor import NaNMonitor
 from scan_lightning.training.callbacks.progress import progress_bar
-from scan_lightning.training.callbacks.run_folder import RunFolder
 from scan_lightning.training.callbacks.resume_state import ResumeState, StepSeed
+from scan_lightning.training.callbacks.run_folder import RunFolder
 from scan_lightning.training.callbacks.speed import SpeedMonitor
 from scan_lightning.training.evaluation import evaluate_split
 from scan_lightning.training.init_from import init_weights
@@ -65,7 +65,7 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
         print(f"{run_dir}: finished already, after {point.step} steps", file=sys.stderr)
     else:
         trainer = _fit(config, run_dir, data, module, point)
-        if trainer.fast_dev_run:
+        if dry(trainer):
             print("fast_dev_run: the loops ran; nothing is kept", file=sys.stderr)
             return {}
     return _finish(config, run_dir, data, module)
@@ -179,7 +179,8 @@ def _finish(config: TrainConfig, run_dir: Path, data: ScanDataModule, module: Sc
     if is_main_process():
         console = Console(highlight=False, soft_wrap=True)
         console.print(recall_table(results))
-        console.print(f"best.ckpt is of step {content['global_step']}; everything is in {run_dir}", markup=False)
+        step = content["global_step"]
+        console.print(f"best.ckpt is of step {step}; everything is in {run_dir}", markup=False)
     if config.test_after:
         test = evaluate(data=data.on_split("test"), run_dir=run_dir / "test")
         if is_main_process():

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from scan_lightning.config.nodes import instantiate
 from scan_lightning.errors import ScanError
@@ -71,9 +71,9 @@ def build_trainer(
     settings = {**defaults, **given, "default_root_dir": str(run_dir)}
     plugins = [AtomicCheckpointIO(), *(settings.pop("plugins", None) or [])]
     try:
-        trainer: pl.Trainer = instantiate(
-            {**node, **{"_partial_": True}}, "trainer"
-        )(**settings, callbacks=list(callbacks), plugins=plugins)
+        trainer: pl.Trainer = instantiate({**node, **{"_partial_": True}}, "trainer")(
+            **settings, callbacks=list(callbacks), plugins=plugins
+        )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ScanError(f"trainer: {str(error).splitlines()[0]}; see `trainer` in `train --help`") from error
     return trainer

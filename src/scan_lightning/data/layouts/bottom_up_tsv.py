@@ -11,16 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from scan_lightning.data.layouts.captions import read_captions
-from scan_lightning.data.layouts.find import find_files
-from scan_lightning.data.layouts.join import Features, Found, join
-from scan_lightning.data.layouts.source import Source
+from scan_lightning.data.layouts.caption_index import read_captions
+from scan_lightning.data.layouts.source_files import find_files
+from scan_lightning.data.layouts.sources import Features, Found, Source, join
 from scan_lightning.errors import ScanError
-from scan_lightning.progress import progress as show_progress
+from scan_lightning.progress import progress
 
 COLUMNS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
 _HEAD = 256  # bytes that hold the four short columns
@@ -43,23 +41,14 @@ class _Line:
         return f"{self.path}: line {self.number}"
 
 
-def open_bottom_up_tsv(root: Path, captions: Path | None = None, *, progress: bool = True) -> Source:
-    """Find the lines of all files and join them with captions.
-
-    Args:
-        root: A folder with TSV files, or one file.
-        captions: Where the captions are (see `read_captions`), by default in the folder.
-        progress: Show progress on stderr.
-
-    Raises:
-        ScanError: no file, a line that cannot be what it should be, or captions that do not fit.
-    """
+def open_source(root: Path, captions: Path | None = None) -> Source:
+    """Find the lines of all TSV files of a folder, or of one file, and join them with captions."""
     files = find_files(root, ("*.tsv", "*.tsv.[0-9]*"))
     index = read_captions(captions or (root.parent if root.is_file() else root))
     width = _feature_width(files[0])
     found = []
     total = sum(file.stat().st_size for file in files)
-    with show_progress("finding images", total, "bytes", shown=progress) as advance:
+    with progress("finding images", total, "bytes") as advance:
         for file in files:
             done = 0
             for line, end in _lines(file, width):
@@ -120,42 +109,29 @@ def _parse_head(path: Path, number: int, start: int, head: bytes) -> tuple[_Line
 def _feature_width(path: Path) -> int:
     """D, from the first line that holds an image."""
     with path.open("rb") as file:
-        number = 0
-        while True:
-            number += 1
-            start = file.tell()
-            text = file.readline()
-            if not text:
-                raise ScanError(f"{path}: holds no image.")
+        for number, text in enumerate(file, start=1):
             if not text.strip() or text.startswith(b"image_id\t"):
                 continue
-            line, _ = _parse_head(path, number, start, text[:_HEAD])
+            line, _ = _parse_head(path, number, 0, text[:_HEAD])
             features = _decode(line, text, 5)
             if len(features) == 0 or len(features) % (4 * line.boxes):
-                raise _length_fault(line, "features", len(features), "a multiple of 4 bytes a box")
+                raise _length_error(line, "features", len(features), "a multiple of 4 bytes a box")
             return len(features) // (4 * line.boxes)
+    raise ScanError(f"{path}: holds no image.")
 
 
 def _read(line: _Line, width: int) -> Features:
     with line.path.open("rb") as file:
-        text = _readline_at(file, line.start)
+        file.seek(line.start)
+        text = file.readline()
     boxes, features = _decode(line, text, 4), _decode(line, text, 5)
     if len(boxes) != line.boxes * 16:
-        raise _length_fault(line, "boxes", len(boxes), f"{line.boxes * 16:,} for {line.boxes} boxes")
+        raise _length_error(line, "boxes", len(boxes), f"{line.boxes * 16:,} for {line.boxes} boxes")
     if len(features) != line.boxes * width * 4:
         expected = f"{line.boxes * width * 4:,} for {line.boxes} boxes of {width}"
-        raise _length_fault(line, "features", len(features), expected)
-    return Features(
-        features=np.frombuffer(features, dtype="<f4").reshape(line.boxes, width),
-        boxes=np.frombuffer(boxes, dtype="<f4").reshape(line.boxes, 4),
-        width=line.width,
-        height=line.height,
-    )
-
-
-def _readline_at(file: BinaryIO, start: int) -> bytes:
-    file.seek(start)
-    return file.readline()
+        raise _length_error(line, "features", len(features), expected)
+    table, corners = (np.frombuffer(part, dtype="<f4").reshape(line.boxes, -1) for part in (features, boxes))
+    return Features(table, corners, line.width, line.height)
 
 
 def _decode(line: _Line, text: bytes, column: int) -> bytes:
@@ -171,7 +147,7 @@ def _decode(line: _Line, text: bytes, column: int) -> bytes:
         ) from error
 
 
-def _length_fault(line: _Line, what: str, found: int, expected: str) -> ScanError:
+def _length_error(line: _Line, what: str, found: int, expected: str) -> ScanError:
     return ScanError(
         f"{line.where}: image {line.image_id!r}: {what} decode to {found:,} bytes; expected {expected}. "
         "All images need the same width; is the line damaged?"

@@ -19,13 +19,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from scan_lightning.data.header import READ_FAULTS, first_line
-from scan_lightning.data.layouts.captions import read_captions
-from scan_lightning.data.layouts.fault import unreadable
-from scan_lightning.data.layouts.find import find_files
-from scan_lightning.data.layouts.join import Features, Found, join
-from scan_lightning.data.layouts.lines import iter_lines
-from scan_lightning.data.layouts.source import Source
+from scan_lightning.data.header import READ_ERRORS, first_line
+from scan_lightning.data.layouts.caption_index import read_captions
+from scan_lightning.data.layouts.source_files import find_files, iter_lines, unreadable
+from scan_lightning.data.layouts.sources import Features, Found, Source, join
 from scan_lightning.errors import ScanError
 
 FEATURES = ("image_features", "features")
@@ -35,16 +32,8 @@ WIDTH = ("image_w", "widths")
 HEIGHT = ("image_h", "heights")
 
 
-def open_hdf5_vqa(root: Path, captions: Path | None = None) -> Source:
-    """Find the files and join them with captions.
-
-    Args:
-        root: A folder with `.hdf5` or `.h5` files, or one file.
-        captions: Where the captions are (see `read_captions`), by default in the folder.
-
-    Raises:
-        ScanError: no file, one that cannot be what it should be, or captions that do not fit.
-    """
+def open_source(root: Path, captions: Path | None = None) -> Source:
+    """Find the `.hdf5` and `.h5` files of a folder, or one file, and join them with captions."""
     files = find_files(root, ("*.hdf5", "*.h5"))
     index = read_captions(captions or (root.parent if root.is_file() else root))
     dumps = [_Dump(file) for file in files]
@@ -68,24 +57,23 @@ class _Dump:
         except PermissionError as error:
             raise unreadable(path, error) from error
         except OSError as error:
-            raise ScanError(
-                f"{path}: is not an HDF5 file or is cut short ({first_line(error)}). Copy or download "
-                "it again."
+            raise self._error(
+                f"is not an HDF5 file or is cut short ({first_line(error)}). Copy or download it again."
             ) from error
         features = self._dataset(FEATURES)
         if features is None:
-            raise ScanError(
-                f"{path}: holds {', '.join(self.file) or 'nothing'}; expected features under one of "
+            raise self._error(
+                f"holds {', '.join(self.file) or 'nothing'}; expected features under one of "
                 f"{', '.join(FEATURES)}."
             )
         if features.ndim not in (2, 3) or features.dtype.kind != "f" or 0 in features.shape:
-            raise ScanError(
-                f"{path}: {features.name} is {features.dtype} {features.shape}; expected floats (images, "
-                "regions, width), or (all regions, width) with pos_boxes or offsets."
+            raise self._error(
+                f"{features.name} is {features.dtype} {features.shape}; expected floats (images, regions, "
+                "width), or (all regions, width) with pos_boxes or offsets."
             )
         self.features, self.boxes = features, self._dataset(BOXES)
-        self.turned = self._turned()
-        self.width = int(features.shape[1] if self.turned else features.shape[-1])
+        self.transposed = self._is_transposed()
+        self.width = int(features.shape[1] if self.transposed else features.shape[-1])
         self.starts, self.counts = self._rows()
         self.ids = self._ids()
         self.sizes = [self._sizes(names) for names in (WIDTH, HEIGHT)]
@@ -102,65 +90,66 @@ class _Dump:
         try:
             features = self._slice(self.features, row)
             boxes = None if self.boxes is None else self._slice(self.boxes, row)
-        except READ_FAULTS as error:
-            raise ScanError(
-                f"{self.path}: row {row} cannot be read ({first_line(error)}). Copy or download the "
-                "file again."
+        except READ_ERRORS as error:
+            raise self._error(
+                f"row {row} cannot be read ({first_line(error)}). Copy or download the file again."
             ) from error
-        width, height = (0 if values is None else int(values[row]) for values in self.sizes)
-        return Features(features, boxes, width, height)
+        return Features(features, boxes, *(0 if sizes is None else int(sizes[row]) for sizes in self.sizes))
+
+    def _error(self, message: str) -> ScanError:
+        return ScanError(f"{self.path}: {message}")
 
     def _slice(self, dataset: h5py.Dataset, row: int) -> np.ndarray:
         start, count = int(self.starts[row]), int(self.counts[row])
         if dataset.ndim == 2:
             return np.asarray(dataset[start : start + count])
         rows = np.asarray(dataset[row])
-        return (rows.T if self.turned else rows)[:count]
+        return (rows.T if self.transposed else rows)[:count]
 
-    def _turned(self) -> bool:
+    def _is_transposed(self) -> bool:
         """Whether an image's features are (D, k): its boxes then are (4, k)."""
         boxes, features = self.boxes, self.features
         if boxes is None or boxes.shape == (*features.shape[:-1], 4):
             return False
         if features.ndim == 3 and boxes.shape == (len(features), 4, features.shape[2]):
             return True
-        raise ScanError(
-            f"{self.path}: {boxes.name} is {boxes.shape}, which does not fit {features.name} "
-            f"{features.shape}; expected 4 in place of the width, and else the same. Correct it, or take the "
-            "boxes out."
+        raise self._error(
+            f"{boxes.name} is {boxes.shape}, which does not fit {features.name} {features.shape}; expected 4 "
+            "in place of the width, and else the same. Correct it, or take the boxes out."
         )
 
     def _rows(self) -> tuple[np.ndarray, np.ndarray]:
         """First row and number of regions of each image."""
-        if self.features.ndim == 3:
-            images, regions = len(self.features), self.features.shape[2 if self.turned else 1]
+        shape = self.features.shape
+        if len(shape) == 3:
+            limit = shape[2 if self.transposed else 1]
             counts = self._numbers(("num_boxes",))
-            counts = np.full(images, regions) if counts is None else counts
-            starts, limit = np.zeros(images, dtype=np.int64), regions
+            counts = np.full(shape[0], limit) if counts is None else counts
+            starts = np.zeros(shape[0], dtype=np.int64)
         else:
+            limit = shape[0]
             pairs, offsets = self._numbers(("pos_boxes",)), self._numbers(("offsets",))
             if pairs is not None and pairs.ndim == 2 and pairs.shape[1] == 2:
                 starts, counts = pairs[:, 0], pairs[:, 1] - pairs[:, 0]
             elif offsets is not None and offsets.ndim == 1 and len(offsets) > 1:
                 starts, counts = offsets[:-1], np.diff(offsets)
             else:
-                raise ScanError(
-                    f"{self.path}: {self.features.name} is {self.features.shape}, so it needs pos_boxes "
-                    "(images, 2) or offsets (images + 1,) to tell which rows belong to which image."
+                raise self._error(
+                    f"{self.features.name} is {shape}, so it needs pos_boxes (images, 2) or offsets "
+                    "(images + 1,) to tell which rows belong to which image."
                 )
-            images, limit = len(starts), len(self.features)
-        if len(counts) != images:
-            raise ScanError(
-                f"{self.path}: num_boxes has {len(counts):,} rows for {images:,} images; expected one each. "
-                "Correct the file."
+        if len(counts) != len(starts):
+            raise self._error(
+                f"num_boxes has {len(counts):,} rows for {len(starts):,} images; expected one each. Correct "
+                "the file."
             )
         bad = (counts < 1) | (starts < 0) | (starts + counts > limit)
         if bad.any():
             image = int(bad.argmax())
-            raise ScanError(
-                f"{self.path}: image {image} has {int(counts[image]):,} regions, from row "
-                f"{int(starts[image]):,} on ({int(bad.sum()):,} images are like this); expected one or more, "
-                f"among the {limit:,} there are. Is the file damaged, or made of parts of two?"
+            raise self._error(
+                f"image {image} has {int(counts[image]):,} regions, from row {int(starts[image]):,} on "
+                f"({int(bad.sum()):,} images are like this); expected one or more, among the {limit:,} there "
+                "are. Is the file damaged, or made of parts of two?"
             )
         return starts, counts
 
@@ -168,30 +157,29 @@ class _Dump:
         dataset = self._dataset(IDS)
         beside = self.path.with_name(f"{self.path.stem}_ids.txt")
         if dataset is not None:
-            text = h5py.check_string_dtype(dataset.dtype) is not None
-            values = self._whole(dataset.asstr() if text else dataset, dataset.name)
+            is_text = h5py.check_string_dtype(dataset.dtype) is not None
+            values = self._all(dataset.asstr() if is_text else dataset, dataset.name)
             ids = [str(value) for value in values.reshape(-1).tolist()]
         elif beside.exists():
             ids = list(iter_lines(beside))
         else:
-            raise ScanError(
-                f"{self.path}: holds no ids ({', '.join(IDS)}). Write them to {beside.name}, one a line in "
-                "the order of the rows. A pickled imgid2idx is never read: it could run any code; if you "
-                "trust yours, sort its keys by their values and print them."
+            raise self._error(
+                f"holds no ids ({', '.join(IDS)}). Write them to {beside.name}, one a line in the order of "
+                "the rows. A pickled imgid2idx is never read: it could run any code; if you trust yours, "
+                "sort its keys by their values and print them."
             )
         if len(ids) != len(self.starts):
-            raise ScanError(
-                f"{self.path}: has {len(ids):,} ids for {len(self.starts):,} images; expected one "
-                "each. Correct the ids."
+            raise self._error(
+                f"has {len(ids):,} ids for {len(self.starts):,} images; expected one each. Correct the ids."
             )
         return ids
 
     def _sizes(self, names: tuple[str, ...]) -> np.ndarray | None:
         values = self._numbers(names)
         if values is not None and values.shape != self.starts.shape:
-            raise ScanError(
-                f"{self.path}: {' or '.join(names)} is {values.shape}; expected {self.starts.shape}, a "
-                "number an image. Correct it, or take it out."
+            raise self._error(
+                f"{' or '.join(names)} is {values.shape}; expected {self.starts.shape}, a number an image. "
+                "Correct it, or take it out."
             )
         return values
 
@@ -200,28 +188,23 @@ class _Dump:
         if dataset is None:
             return None
         if dataset.dtype.kind not in "iuf" or (dataset.ndim > 0 and len(dataset) == 0):
-            raise ScanError(
-                f"{self.path}: {dataset.name} is {dataset.dtype} {dataset.shape}; expected numbers."
-            )
-        values = self._whole(dataset, dataset.name)
+            raise self._error(f"{dataset.name} is {dataset.dtype} {dataset.shape}; expected numbers.")
+        values = self._all(dataset, dataset.name)
         if not np.isfinite(values).all():
-            raise ScanError(
-                f"{self.path}: {dataset.name} holds NaN or infinity; expected numbers. Correct it."
-            )
+            raise self._error(f"{dataset.name} holds NaN or infinity; expected numbers. Correct it.")
         values = values.astype(np.int64)
         return values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
 
-    def _whole(self, dataset: Any, name: str) -> np.ndarray:
+    def _all(self, dataset: Any, name: str) -> np.ndarray:
         """All of a small dataset, or of a view of one."""
         try:
             return np.asarray(dataset[:])
-        except READ_FAULTS as error:
-            raise ScanError(
-                f"{self.path}: {name} cannot be read ({first_line(error)}). Copy or download the file again."
+        except READ_ERRORS as error:
+            raise self._error(
+                f"{name} cannot be read ({first_line(error)}). Copy or download the file again."
             ) from error
 
     def _dataset(self, names: tuple[str, ...]) -> h5py.Dataset | None:
-        for name in names:
-            if isinstance(self.file.get(name), h5py.Dataset):
-                return self.file[name]
-        return None
+        return next(
+            (self.file[name] for name in names if isinstance(self.file.get(name), h5py.Dataset)), None
+        )

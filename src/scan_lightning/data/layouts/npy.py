@@ -1,4 +1,4 @@
-"""`.npy` files by memory map: the header is parsed, the array never loaded whole, nothing ever unpickled."""
+"""`.npy` files by memory map: the header is parsed, the array stays on the disk, nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from scan_lightning.data.layouts.fault import FileError, unreadable
+from scan_lightning.data.layouts.source_files import FileError, unreadable
+
+PICKLED = (
+    "holds pickled Python objects, which could run any code when read, so it is not read at all. "
+    "Expected an array of numbers."
+)
+HEADER_ERRORS = (ValueError, EOFError, SyntaxError, TypeError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,22 @@ class NpyHeader:
 
     @property
     def expected_bytes(self) -> int:
-        """The file's length when it is whole."""
+        """The file's length when it is complete."""
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+
+class UnknownVersionError(ValueError):
+    """An `.npy` header of a version that NumPy does not write for arrays of numbers."""
+
+
+def parse_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and type of an open `.npy` file; one of HEADER_ERRORS when it is damaged."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)
+    raise UnknownVersionError(f"is an .npy file of version {version}; save it again with numpy.save.")
 
 
 def read_npy_header(path: Path) -> NpyHeader:
@@ -37,82 +57,48 @@ def read_npy_header(path: Path) -> NpyHeader:
     """
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }.get(version)
-            if read is None:
-                raise FileError(
-                    path,
-                    "wrong type",
-                    f"is an .npy file of version {version}; save it again with numpy.save.",
-                )
-            shape, fortran, dtype = read(file)
-            offset = file.tell()
-        header = NpyHeader(tuple(shape), dtype, fortran, offset, path.stat().st_size)
+            shape, fortran, dtype = parse_header(file)
+            header = NpyHeader(tuple(shape), dtype, fortran, file.tell(), path.stat().st_size)
     except FileNotFoundError as error:
         raise FileError(path, "missing", "there is no such file.") from error
-    except (ValueError, EOFError, SyntaxError, TypeError, struct.error) as error:
-        raise FileError(
-            path,
-            "damaged",
-            f"is not an .npy file or its header is damaged ({path.stat().st_size:,} bytes). "
-            "Copy or download it again.",
-        ) from error
+    except UnknownVersionError as error:
+        raise FileError(path, "wrong type", str(error)) from error
+    except HEADER_ERRORS as error:
+        size = path.stat().st_size
+        detail = f"is not an .npy file or its header is damaged ({size:,} bytes). Copy or download it again."
+        raise FileError(path, "damaged", detail) from error
     except OSError as error:
         raise unreadable(path, error) from error
     if dtype.hasobject:
-        raise FileError(
-            path,
-            "wrong type",
-            "holds pickled Python objects, which could run any code when read, so it is not read at all. "
-            "Expected an array of numbers.",
-        )
+        raise FileError(path, "wrong type", PICKLED)
     return header
 
 
 def map_npy(path: Path, expected: str, rank: int) -> np.ndarray:
-    """A float array of the file as a read-only memory map.
-
-    Args:
-        path: The file.
-        expected: Its shape in words, for messages.
-        rank: Number of dimensions.
+    """A float array as a read-only memory map; messages call its shape of `rank` dimensions `expected`.
 
     Raises:
         FileError: as `read_npy_header`; or wrong rank, no floats, empty, cut short, too long.
     """
     header = read_npy_header(path)
-    if len(header.shape) != rank or 0 in header.shape:
-        raise FileError(
-            path, "wrong shape", f"has shape {header.shape}; expected {expected}, none of them 0. Save it so."
-        )
-    if header.dtype.kind != "f":
-        raise FileError(path, "wrong type", f"holds {header.dtype}; expected float32 (or float16, float64).")
-    require_whole(path, header)
-    mapped = np.memmap(
-        path,
-        dtype=header.dtype,
-        mode="r",
-        offset=header.offset,
-        shape=header.shape,
-        order="F" if header.fortran else "C",
-    )
-    return mapped.view(np.ndarray)
+    shape, dtype = header.shape, header.dtype
+    if len(shape) != rank or 0 in shape:
+        detail = f"has shape {shape}; expected {expected}, none of them 0. Save it so."
+        raise FileError(path, "wrong shape", detail)
+    if dtype.kind != "f":
+        raise FileError(path, "wrong type", f"holds {dtype}; expected float32 (or float16, float64).")
+    require_complete(path, header)
+    order: Any = "F" if header.fortran else "C"
+    return np.memmap(path, dtype, "r", header.offset, shape, order).view(np.ndarray)
 
 
-def require_whole(path: Path, header: NpyHeader) -> None:
-    """Check that the file is as long as its header says.
-
-    Raises:
-        FileError: it is cut short or too long.
-    """
+def require_complete(path: Path, header: NpyHeader) -> None:
+    """Raise a FileError when the file is not as long as its header says."""
     difference = header.file_bytes - header.expected_bytes
     if difference:
-        raise FileError(
-            path,
-            "truncated" if difference < 0 else "too long",
-            f"is {'cut short' if difference < 0 else 'too long'}: {header.file_bytes:,} bytes, its shape "
-            f"{header.shape} of {header.dtype} needs {header.expected_bytes:,}. Copy or download it again.",
+        state, words = ("truncated", "cut short") if difference < 0 else ("too long", "too long")
+        detail = (
+            f"is {words}: {header.file_bytes:,} bytes, its shape {header.shape} of {header.dtype} needs "
+            f"{header.expected_bytes:,}. Copy or download it again."
         )
+        raise FileError(path, state, detail)

@@ -1,6 +1,6 @@
 """One `.npz` file an image: features, mostly boxes, sometimes the picture's size. Nothing is ever unpickled.
 
-Arrays go by the names that extractors give them: `features`, `x` or `feat` (k, D); `boxes` or `bbox` (k, 4).
+Arrays have the names that extractors give them: `features`, `x` or `feat` (k, D); `boxes` or `bbox` (k, 4).
 The file's name is the image's id.
 """
 
@@ -10,61 +10,47 @@ import zipfile
 import zlib
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from scan_lightning.data.layouts.captions import read_captions
-from scan_lightning.data.layouts.fault import unreadable
-from scan_lightning.data.layouts.find import find_files
-from scan_lightning.data.layouts.join import Features, Found, join
-from scan_lightning.data.layouts.source import Source
+from scan_lightning.data.layouts.caption_index import read_captions
+from scan_lightning.data.layouts.npy import HEADER_ERRORS, PICKLED, parse_header
+from scan_lightning.data.layouts.source_files import find_files, unreadable
+from scan_lightning.data.layouts.sources import Features, Found, Source, join
 from scan_lightning.errors import ScanError
-from scan_lightning.progress import progress as show_progress
+from scan_lightning.progress import progress
 
 FEATURES = ("features", "x", "feat")
 BOXES = ("boxes", "bbox")
-WIDTH = ("image_w", "width")
-HEIGHT = ("image_h", "height")
+SIZES = (("image_w", "width"), ("image_h", "height"))
+_DAMAGE = (*HEADER_ERRORS, OSError, zipfile.BadZipFile, zlib.error)
 
 
-def open_npz_folder(root: Path, captions: Path | None = None, *, progress: bool = True) -> Source:
-    """Find the files and join them with captions.
-
-    Args:
-        root: A folder with `.npz` files, sub-folders too, or one file.
-        captions: Where the captions are (see `read_captions`), by default in the folder.
-        progress: Show progress on stderr.
-
-    Raises:
-        ScanError: no file, one that cannot be what it should be, or captions that do not fit.
-    """
+def open_source(root: Path, captions: Path | None = None) -> Source:
+    """Find the `.npz` files of a folder and its sub-folders, or one file, and join them with captions."""
     files = find_files(root, ("**/*.npz",))
     index = read_captions(captions or (root.parent if root.is_file() else root))
     found, width = [], 0
-    with show_progress("reading headers", len(files), "files", shown=progress) as advance:
+    with progress("reading headers", len(files), "files") as advance:
         for file in files:
             advance(1)
-            if index.find(file.stem) is None:
-                found.append(Found(file.stem, str(file), 0, partial(_read, file)))  # left out by the join
-                continue
-            shape = _feature_shape(file)
-            width = width or shape[1]
-            if shape[1] != width:
-                raise ScanError(
-                    f"{file}: features are {shape[1]} wide, those before {width}. All images need one width."
-                )
-            found.append(Found(file.stem, str(file), shape[0], partial(_read, file)))
+            regions = 0
+            if index.find(file.stem) is not None:  # others are left out by the join
+                regions, own = _feature_shape(file)
+                width = width or own
+                if own != width:
+                    raise ScanError(
+                        f"{file}: features are {own} wide, those before {width}. All images need one width."
+                    )
+            found.append(Found(file.stem, str(file), regions, partial(_read, file)))
     return join("npz-folder", root, found, width, index)
 
 
 def _feature_shape(path: Path) -> tuple[int, int]:
     """(k, D), from the array's header only."""
     with _open(path) as archive:
-        name = _name(path, archive, FEATURES)
-        assert name is not None
-        with archive.open(f"{name}.npy") as member:
-            shape, dtype = _header(path, name, member)
+        name = _feature_name(path, archive)
+        shape, dtype = _header(path, archive, name)
     if len(shape) != 2 or 0 in shape or dtype.kind != "f":
         raise ScanError(
             f"{path}: {name} is {dtype} {shape}; expected floats (regions, width), none of them 0."
@@ -74,12 +60,10 @@ def _feature_shape(path: Path) -> tuple[int, int]:
 
 def _read(path: Path) -> Features:
     with _open(path) as archive:
-        features = _array(path, archive, _name(path, archive, FEATURES))
-        boxes = _array(path, archive, _name(path, archive, BOXES, needed=False))
-        size = [_array(path, archive, _name(path, archive, names, needed=False)) for names in (WIDTH, HEIGHT)]
+        features = _array(path, archive, (_feature_name(path, archive),))
+        boxes, *sizes = (_array(path, archive, names) for names in (BOXES, *SIZES))
     assert features is not None
-    width, height = (0 if value is None else _pixels(path, value) for value in size)
-    return Features(features, boxes, width, height)
+    return Features(features, boxes, *(0 if value is None else _pixels(path, value) for value in sizes))
 
 
 def _pixels(path: Path, value: np.ndarray) -> int:
@@ -100,41 +84,35 @@ def _open(path: Path) -> zipfile.ZipFile:
         raise ScanError(f"{path}: is not an .npz file or is cut short. Copy or extract it again.") from error
 
 
-def _name(path: Path, archive: zipfile.ZipFile, names: tuple[str, ...], needed: bool = True) -> str | None:
+def _feature_name(path: Path, archive: zipfile.ZipFile) -> str:
     there = [name.removesuffix(".npy") for name in archive.namelist()]
-    for name in names:
+    for name in FEATURES:
         if name in there:
             return name
-    if needed:
-        raise ScanError(f"{path}: holds {', '.join(there) or 'nothing'}; expected one of {', '.join(names)}.")
-    return None
+    raise ScanError(f"{path}: holds {', '.join(there) or 'nothing'}; expected one of {', '.join(FEATURES)}.")
 
 
-def _header(path: Path, name: str, member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     try:
-        version = np.lib.format.read_magic(member)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read(member)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        with archive.open(f"{name}.npy") as member:
+            shape, _, dtype = parse_header(member)  # type: ignore[arg-type]
+    except _DAMAGE as error:
         raise ScanError(f"{path}: the header of {name} is damaged. Copy or extract it again.") from error
     if dtype.hasobject:
-        raise ScanError(
-            f"{path}: {name} holds pickled Python objects, which could run any code when read, so it is not "
-            "read at all. Expected an array of numbers."
-        )
+        raise ScanError(f"{path}: {name} {PICKLED}")
     return tuple(shape), dtype
 
 
-def _array(path: Path, archive: zipfile.ZipFile, name: str | None) -> np.ndarray | None:
+def _array(path: Path, archive: zipfile.ZipFile, names: tuple[str, ...]) -> np.ndarray | None:
+    """The first array of one of these names; None when there is none."""
+    there = archive.namelist()
+    name = next((name for name in names if f"{name}.npy" in there), None)
     if name is None:
         return None
-    with archive.open(f"{name}.npy") as member:
-        _header(path, name, member)
+    _header(path, archive, name)
     try:
         with archive.open(f"{name}.npy") as member:
             array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
             return array
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise ScanError(f"{path}: {name} is damaged ({error}). Copy or extract it again.") from error

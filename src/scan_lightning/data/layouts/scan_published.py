@@ -7,10 +7,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from scan_lightning.data.layouts.fault import FileError, Finding, collect
-from scan_lightning.data.layouts.lines import count_lines
-from scan_lightning.data.layouts.npy import NpyHeader, read_npy_header, require_whole
+from scan_lightning.data.layouts.npy import NpyHeader, read_npy_header, require_complete
 from scan_lightning.data.layouts.scan_files import RELEASED_CAPTIONS, SplitFiles
+from scan_lightning.data.layouts.source_files import FileError, collect, count_lines
 from scan_lightning.units import size_text
 
 FLOAT_BYTES = 4
@@ -18,66 +17,56 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class Published:
-    """A released data set.
-
-    Args:
-        title: Its name.
-        folder: Where it lies in the download.
-        images: Of each split.
-        vocabulary: Words of its vocabulary.
-        regions: Of each image.
-        width: Of each feature.
-    """
+    """A released data set."""
 
     title: str
-    folder: str
-    images: dict[str, int]
-    vocabulary: int
-    regions: int = 36
-    width: int = 2048
+    folder: str  # where it lies in the download
+    images: dict[str, int]  # of each split
+    vocabulary: int  # words
+    regions: int = 36  # of each image
+    width: int = 2048  # of each feature
 
-    def features_faults(self, split: SplitFiles) -> list[FileError]:
-        """What tells a split's features from the published file."""
+    def features_errors(self, split: SplitFiles) -> list[FileError]:
+        """How a split's features differ from the published file."""
         path, shape = split.file("ims.npy"), self.shape(split.name)
         expected = f"expected {shape} float32, {size_text(math.prod(shape) * FLOAT_BYTES)}"
         if not path.exists():
             return [FileError(path, "missing", expected)]
-        faults: list[FileError] = []
-        header = collect(faults, lambda: read_npy_header(path))
+        errors: list[FileError] = []
+        header = collect(errors, lambda: read_npy_header(path))
         if header is None:
-            return [FileError(path, fault.state, f"{fault.detail} ({expected})") for fault in faults]
+            return [FileError(path, error.state, f"{error.detail} ({expected})") for error in errors]
         if not self._is_form_of(header, split.name):
-            faults.append(FileError(path, "wrong shape", f"{header.shape}, {expected}"))
+            errors.append(FileError(path, "wrong shape", f"{header.shape}, {expected}"))
         if header.dtype.name != "float32":
-            faults.append(FileError(path, "wrong type", f"{header.dtype}, expected float32"))
-        collect(faults, lambda: require_whole(path, header))
-        return faults
+            errors.append(FileError(path, "wrong type", f"{header.dtype}, expected float32"))
+        collect(errors, lambda: require_complete(path, header))
+        return errors
 
-    def captions_faults(self, split: SplitFiles) -> list[FileError]:
-        """What tells a split's captions from the published file."""
+    def captions_errors(self, split: SplitFiles) -> list[FileError]:
+        """How a split's captions differ from the published file."""
         path, expected = split.file("caps.txt"), self.images[split.name] * RELEASED_CAPTIONS
         if not path.exists():
             return [FileError(path, "missing", f"expected {expected:,} captions")]
         if split.lines is None:
-            return [fault for fault in split.faults if fault.path == path]
+            return [error for error in split.errors if error.path == path]
         found = split.lines.count
-        if found == expected:
-            return []
         state = "truncated" if found < expected else "too long"
-        return [FileError(path, state, f"{found:,} captions, expected {expected:,}")]
+        detail = f"{found:,} captions, expected {expected:,}"
+        return [] if found == expected else [FileError(path, state, detail)]
 
-    def find_vocabulary(self, folder: Path) -> Finding:
-        """The state of the vocabulary, which lies beside the data set's folder."""
+    def find_vocabulary(self, folder: Path) -> tuple[FileError, bool]:
+        """The state of the vocabulary, beside the data set's folder, and whether it is an error."""
         path = folder.resolve().parent / "vocab" / f"{self.folder}_vocab.json"
         if not path.exists():
-            return Finding(path, "missing", "no fault: only the authors' checkpoints need it", fault=False)
+            return FileError(path, "missing", "no problem: only the authors' checkpoints need it"), False
         try:
             words = len(json.loads(path.read_text(encoding="utf-8"))["word2idx"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return Finding(path, "damaged", f"not a vocabulary ({type(error).__name__})")
-        wrong = words != self.vocabulary
-        expected = f", expected {self.vocabulary:,}" if wrong else ""
-        return Finding(path, "wrong length" if wrong else "found", f"{words:,} words{expected}", fault=wrong)
+            return FileError(path, "damaged", f"not a vocabulary ({type(error).__name__})"), True
+        if words == self.vocabulary:
+            return FileError(path, "found", f"{words:,} words"), False
+        return FileError(path, "wrong length", f"{words:,} words, expected {self.vocabulary:,}"), True
 
     def shape(self, name: str) -> tuple[int, int, int]:
         """The shape of a split's features."""
@@ -85,19 +74,17 @@ class Published:
 
     def looks_like(self, folder: Path, name: str) -> bool:
         """Whether a split has the published number of images or captions, and features of the right shape."""
-        features, captions = folder / f"{name}_ims.npy", folder / f"{name}_caps.txt"
-        header = collect([], lambda: read_npy_header(features))
-        if header is not None:
-            if header.shape[1:] != (self.regions, self.width):
-                return False
-            if self._is_form_of(header, name):
-                return True
-        lines = collect([], lambda: count_lines(captions))
+        header = collect([], lambda: read_npy_header(folder / f"{name}_ims.npy"))
+        if header is not None and header.shape[1:] != (self.regions, self.width):
+            return False
+        if header is not None and self._is_form_of(header, name):
+            return True
+        lines = collect([], lambda: count_lines(folder / f"{name}_caps.txt"))
         return lines is not None and lines.count == self.images[name] * RELEASED_CAPTIONS
 
     def _is_form_of(self, header: NpyHeader, name: str) -> bool:
-        images, regions, width = self.shape(name)
-        return header.shape in ((images, regions, width), (images * RELEASED_CAPTIONS, regions, width))
+        images, *rest = self.shape(name)
+        return header.shape in ((images, *rest), (images * RELEASED_CAPTIONS, *rest))
 
 
 PUBLISHED = (
@@ -110,10 +97,7 @@ PUBLISHED = (
 
 def recognise(folder: Path) -> Published | None:
     """Which published data set a folder holds: by its name, else by the sizes of its train or dev split."""
-    for published in PUBLISHED:
-        if folder.resolve().name == published.folder:
-            return published
-    for published in PUBLISHED:
-        if any(published.looks_like(folder, name) for name in ("train", "dev")):
-            return published
-    return None
+    name = folder.resolve().name
+    by_name = [published for published in PUBLISHED if name == published.folder]
+    by_size = (data for data in PUBLISHED if any(data.looks_like(folder, name) for name in ("train", "dev")))
+    return by_name[0] if by_name else next(by_size, None)

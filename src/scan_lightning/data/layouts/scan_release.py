@@ -1,7 +1,7 @@
 """The layout that SCAN's authors released, as a source: `{split}_ims.npy` beside `{split}_caps.txt`.
 
-`dev` becomes the store's `val`; `testall` replaces `test`, which is a part of it. What lies in the files is
-said in scan_files.py.
+`dev` becomes the store's `val`; `testall` replaces `test`, which is a part of it. `scan_files.py` says what
+lies in the files.
 """
 
 from __future__ import annotations
@@ -13,34 +13,26 @@ from pathlib import Path
 
 import numpy as np
 
-from scan_lightning.data.layouts.fault import FileError
-from scan_lightning.data.layouts.lines import iter_lines
 from scan_lightning.data.layouts.scan_files import STORE_SPLIT, SplitFiles, between_splits
-from scan_lightning.data.layouts.source import Source
+from scan_lightning.data.layouts.source_files import FileError, iter_lines
+from scan_lightning.data.layouts.sources import Source
 from scan_lightning.data.writer import ImageRecord
 from scan_lightning.errors import ScanError
 
 ORIGIN = "kaggle datasets download kuanghueilee/scan-features"
 
 
-def open_scan_release(root: Path) -> Source:
-    """Find and check the splits of a released folder.
-
-    Args:
-        root: The folder with `{split}_ims.npy` and `{split}_caps.txt`.
-
-    Raises:
-        ScanError: no folder, no split, half a split, or a file that cannot be what it should be.
-    """
+def open_source(root: Path, captions: Path | None = None) -> Source:
+    """Find and check the splits of a released folder; `captions` has no effect."""
     names = find_splits(root)
-    notes = strangers(root)
+    notes = left_out(root)
     if {"test", "testall"} <= set(names):
         names.remove("test")
         notes.append("test_ims.npy is left out: testall_ims.npy replaces it, they overlap.")
     splits = [SplitFiles(root, name) for name in names]
-    faults = [fault for split in splits for fault in split.faults] or between_splits(splits)
-    if faults:
-        raise _first(root, faults)
+    errors = [error for split in splits for error in split.errors] or between_splits(splits)
+    if errors:
+        raise _first(root, errors)
     shapes = [split.features.shape for split in splits if split.features is not None]
     return Source(
         name=f"scan-release {root.resolve().name} ({', '.join(names)})",
@@ -56,22 +48,18 @@ def find_splits(root: Path) -> list[str]:
     """The splits that a folder has a file of.
 
     Raises:
-        ScanError: there is no such folder, or it has none.
+        ScanError: no such folder, or it has none.
     """
+    files = "{split}_ims.npy and {split}_caps.txt"
     if root.exists() and not root.is_dir():
-        raise ScanError(
-            f"{root}: is a file; expected the folder with {{split}}_ims.npy and {{split}}_caps.txt."
-        )
+        raise ScanError(f"{root}: is a file; expected the folder with {files}.")
     if not root.is_dir():
         raise ScanError(
-            f"{root}: there is no such folder. Give the one with {{split}}_ims.npy and {{split}}_caps.txt; "
-            f"where the data that SCAN's authors released is: {ORIGIN}"
+            f"{root}: there is no such folder. Give the one with {files}; where the data that SCAN's authors "
+            f"released is: {ORIGIN}"
         )
-    names = [
-        name
-        for name in STORE_SPLIT
-        if (root / f"{name}_ims.npy").exists() or (root / f"{name}_caps.txt").exists()
-    ]
+    endings = ("ims.npy", "caps.txt")
+    names = [name for name in STORE_SPLIT if any((root / f"{name}_{end}").exists() for end in endings)]
     if not names:
         inside = sorted(path.parent.name for path in root.glob("*/*_ims.npy"))
         hint = f" Did you mean {root / inside[0]}?" if inside else ""
@@ -82,7 +70,7 @@ def find_splits(root: Path) -> list[str]:
     return names
 
 
-def strangers(root: Path) -> list[str]:
+def left_out(root: Path) -> list[str]:
     """A note for each features file in a folder that belongs to no split."""
     names = sorted(path.name for path in root.glob("*_ims.npy"))
     return [
@@ -92,12 +80,21 @@ def strangers(root: Path) -> list[str]:
     ]
 
 
-def _first(root: Path, faults: list[FileError]) -> FileError:
-    """The first fault, and how to see the others."""
-    first, others = faults[0], len(faults) - 1
+def rows_differ(split: SplitFiles, row: int, copy: int) -> FileError:
+    """The error of a redundant form whose rows are not equal five by five."""
+    detail = (
+        f"row {copy} differs from row {row}; expected five equal rows an image, as its first five are. Is "
+        "the file damaged, or are its rows shuffled?"
+    )
+    return split.error("ims.npy", "inconsistent", detail)
+
+
+def _first(root: Path, errors: list[FileError]) -> FileError:
+    """The first error, and how to see the others."""
+    first, others = errors[0], len(errors) - 1
     if not others:
         return first
-    count = f"{others} more fault{'s' if others > 1 else ''}"
+    count = f"{others} more problem{'s' if others > 1 else ''}"
     more = f"{count}: scan-lightning data check --layout scan-release {root}"
     return FileError(first.path, first.state, f"{first.detail} ({more})")
 
@@ -124,13 +121,3 @@ def _records(splits: list[SplitFiles]) -> Iterator[ImageRecord]:
                 where=f"{split.file('ims.npy')}: row {row}",
                 boxes_where="" if boxes is None else f"{split.file('boxes.npy')}: row {row}",
             )
-
-
-def rows_differ(split: SplitFiles, row: int, copy: int) -> FileError:
-    """The fault of a redundant form whose rows are not equal five by five."""
-    return FileError(
-        split.file("ims.npy"),
-        "inconsistent",
-        f"row {copy} differs from row {row}; expected five equal rows an image, as its first five are. "
-        "Is the file damaged, or are its rows shuffled?",
-    )

@@ -19,14 +19,7 @@ _FADE = (np.arange(256) * 34 // 100).astype(np.uint8)  # how dark it is
 
 
 def render(scene: Scene) -> Pixels:
-    """Draws a scene.
-
-    Args:
-        scene: What to draw.
-
-    Returns:
-        (height, width, 3) uint8 RGB; the same bytes for the same scene.
-    """
+    """A scene's picture (height, width, 3) uint8 RGB; the same bytes for the same scene."""
     canvas = _ground(scene.background, scene.width, scene.height)
     for thing in scene.things:
         _paste(canvas, thing)

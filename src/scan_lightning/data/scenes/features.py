@@ -37,14 +37,11 @@ FEATURE_DIM = _COLOUR + _OUTLINE + _TEXTURE + _GEOMETRY
 
 
 def region_features(picture: NDArray[np.uint8], boxes: Array) -> Array:
-    """Describes the regions of one picture.
+    """Features (regions, FEATURE_DIM) float32 of a picture's regions, each part of about unit length.
 
     Args:
         picture: (height, width, 3) uint8 RGB.
         boxes: (regions, 4) x1, y1, x2, y2 in pixels.
-
-    Returns:
-        (regions, FEATURE_DIM) float32, each of the four parts of about unit length.
     """
     pixels = _crops(picture, boxes)
     parts = (_colour(pixels), *_gradients(pixels), _geometry(boxes, picture.shape[1], picture.shape[0]))
@@ -127,17 +124,14 @@ def _geometry(boxes: Array, width: int, height: int) -> Array:
 def _histogram(
     position: Array, weight: Array, bins: int, cell: NDArray[np.int64], *, wrap: bool = False
 ) -> Array:
-    """Weighted histograms, cell by cell; each vote is shared linearly by the two nearest bins.
+    """Weighted histograms (regions, cells, bins); each vote is shared linearly by the two nearest bins.
 
     Args:
         position: (regions, pixels) in 0..bins - 1, or 0..bins when it wraps round.
         weight: (regions, pixels).
-        bins: How many.
+        bins: how many.
         cell: (pixels,) the cell each pixel belongs to, from 0.
-        wrap: Whether the last bin is the neighbour of the first.
-
-    Returns:
-        (regions, cells, bins) float64.
+        wrap: whether the last bin is the neighbour of the first.
     """
     cells = int(cell.max()) + 1
     lower = np.floor(position).astype(np.int64)

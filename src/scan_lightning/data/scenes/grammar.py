@@ -11,18 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from scan_lightning.data.scenes.words import (
-    ANY_SHAPE,
-    COLOUR_WORDS,
-    GROUND_WORDS,
-    NUMBERS,
-    RELATION_WORDS,
-    SHAPE_WORDS,
-    SIZE_WORDS,
-    TEXTURE_WORDS,
-    article,
-    plural,
-)
+from scan_lightning.data.scenes import words as say
 from scan_lightning.data.scenes.world import Scene, Thing
 
 
@@ -81,16 +70,7 @@ class _Sentence:
 
 
 def write_captions(scene: Scene, random: Random, count: int = 5) -> list[Caption]:
-    """Writes `count` different captions, all true of the scene.
-
-    Args:
-        scene: What they are about.
-        random: The only source of chance.
-        count: How many.
-
-    Returns:
-        The captions; at most one of them mentions a single object only.
-    """
+    """`count` different captions, all true of the scene; at most one mentions a single object only."""
     captions: dict[str, Caption] = {}
     singles = 0
     while len(captions) < count:
@@ -144,7 +124,7 @@ def _relation(scene: Scene, random: Random, sentence: _Sentence) -> bool:
         return False
     first, second = (phrase for phrase in phrases if phrase is not None)
     _say_phrase(first, (one,), random, sentence)
-    sentence.say(random.choice(RELATION_WORDS[random.choice(relations)]))
+    sentence.say(random.choice(say.RELATION_WORDS[random.choice(relations)]))
     _say_phrase(second, (other,), random, sentence)
     return True
 
@@ -156,12 +136,12 @@ def _group(scene: Scene, random: Random, sentence: _Sentence) -> bool:
     others = [thing for index, thing in enumerate(scene.things) if index not in group]
     if len(group) < 2 or "there is" in sentence.words:
         return False
-    sentence.say(NUMBERS[len(group)])
+    sentence.say(say.NUMBERS[len(group)])
     if phrase.colour:
-        sentence.say(_choose(COLOUR_WORDS[phrase.colour], random), group)
-        sentence.say(plural(random.choice(ANY_SHAPE)))
+        sentence.say(_choose(say.COLOUR_WORDS[phrase.colour], random), group)
+        sentence.say(say.plural(random.choice(say.ANY_SHAPE)))
     elif phrase.shape:
-        sentence.say(plural(_choose(SHAPE_WORDS[phrase.shape], random)), group)
+        sentence.say(say.plural(_choose(say.SHAPE_WORDS[phrase.shape], random)), group)
     if others:
         sentence.say("and")
         rest = _describe(random.choice(others), random)
@@ -201,7 +181,7 @@ def _describe(thing: Thing, random: Random) -> _Phrase:
     """A phrase that says some of an object's attributes: its colour, its shape or both, at least."""
     both = random.random()
     return _Phrase(
-        size=thing.size if thing.size in SIZE_WORDS and random.random() < 0.4 else None,
+        size=thing.size if thing.size in say.SIZE_WORDS and random.random() < 0.4 else None,
         texture=thing.texture if random.random() < (0.08 if thing.texture == "plain" else 0.55) else None,
         colour=thing.colour if both < 0.89 else None,
         shape=thing.shape if both < 0.78 or both >= 0.89 else None,
@@ -215,32 +195,30 @@ def _pick_out(scene: Scene, index: int, random: Random) -> _Phrase | None:
     for name in ("colour", "shape", "texture", "size"):
         if phrase.fits(scene) == (index,):
             return phrase
-        if name != "size" or thing.size in SIZE_WORDS:
+        if name != "size" or thing.size in say.SIZE_WORDS:
             phrase = replace(phrase, **{name: getattr(thing, name)})
     return phrase if phrase.fits(scene) == (index,) else None
 
 
 def _say_phrase(phrase: _Phrase, means: tuple[int, ...], random: Random, sentence: _Sentence) -> None:
-    words: list[tuple[str, tuple[int, ...]]] = []
-    if phrase.size:
-        words.append((_choose(SIZE_WORDS[phrase.size], random), ()))
-    if phrase.texture:
-        words.append((_choose(TEXTURE_WORDS[phrase.texture], random), ()))
-    if phrase.colour:
-        words.append((_choose(COLOUR_WORDS[phrase.colour], random), means))
-    if phrase.shape:
-        words.append((_choose(SHAPE_WORDS[phrase.shape], random), means))
-    else:
-        words.append((random.choice(ANY_SHAPE), ()))
-    sentence.say(article(words[0][0]))
+    parts = (
+        (phrase.size, say.SIZE_WORDS, ()),
+        (phrase.texture, say.TEXTURE_WORDS, ()),
+        (phrase.colour, say.COLOUR_WORDS, means),
+        (phrase.shape, say.SHAPE_WORDS, means),
+    )
+    words = [(_choose(synonyms[said], random), objects) for said, synonyms, objects in parts if said]
+    if not phrase.shape:
+        words.append((random.choice(say.ANY_SHAPE), ()))
+    sentence.say(say.article(words[0][0]))
     for word, objects in words:
         sentence.say(word, objects)
 
 
 def _say_ground(scene: Scene, random: Random, sentence: _Sentence) -> None:
     words = [scene.background.tone]
-    if scene.background.kind in GROUND_WORDS and random.random() < 0.7:
-        words.append(GROUND_WORDS[scene.background.kind])
+    if scene.background.kind in say.GROUND_WORDS and random.random() < 0.7:
+        words.append(say.GROUND_WORDS[scene.background.kind])
     sentence.say(f"on a {' '.join(words)} {random.choice(('background', 'ground'))}")
 
 

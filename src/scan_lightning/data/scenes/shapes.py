@@ -13,9 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Polygon: TypeAlias = NDArray[
-    Any
-]  # (vertices, 2) float64, x to the right and y downwards, within the unit circle
+Polygon: TypeAlias = NDArray[Any]  # (vertices, 2) float64, x to the right and y downwards
 
 _ROUND = 48  # vertices of a curved outline: smooth at the sizes drawn here
 
@@ -29,10 +27,6 @@ def _regular(corners: int, start: float = 0.0, reach: float = 1.0) -> Polygon:
     return _from_polar(np.full(corners, reach), start + np.arange(corners) * 360.0 / corners)
 
 
-def _circle() -> Polygon:
-    return _regular(_ROUND)
-
-
 def _ring() -> Polygon:
     # Out along the rim, back along the hole: one polygon whose seam is a line of zero width.
     turn = np.linspace(0.0, 360.0, _ROUND + 1)
@@ -40,18 +34,10 @@ def _ring() -> Polygon:
     return np.concatenate([_from_polar(outer, turn), _from_polar(inner, turn[::-1])])
 
 
-def _star() -> Polygon:
-    return _from_polar(np.where(np.arange(10) % 2 == 0, 1.0, 0.43), np.arange(10) * 36.0)
-
-
 def _cross() -> Polygon:
     arm, half = 0.94, 0.32
     corners = [(half, -arm), (half, -half), (arm, -half), (arm, half), (half, half), (half, arm)]
     return np.array(corners + [(-x, -y) for x, y in corners])
-
-
-def _diamond() -> Polygon:
-    return np.array([(0.0, -1.0), (0.62, 0.0), (0.0, 1.0), (-0.62, 0.0)])
 
 
 def _heart() -> Polygon:
@@ -83,13 +69,13 @@ def _arrow() -> Polygon:
 
 
 _OUTLINES: dict[str, Callable[[], Polygon]] = {
-    "circle": _circle,
+    "circle": lambda: _regular(_ROUND),
     "ring": _ring,
     "square": lambda: _regular(4, 45.0, reach=1.12),
     "triangle": lambda: _regular(3) + np.array([0.0, 0.2]),
-    "star": _star,
+    "star": lambda: _from_polar(np.where(np.arange(10) % 2 == 0, 1.0, 0.43), np.arange(10) * 36.0),
     "cross": _cross,
-    "diamond": _diamond,
+    "diamond": lambda: np.array([(0.0, -1.0), (0.62, 0.0), (0.0, 1.0), (-0.62, 0.0)]),
     "heart": _heart,
     "moon": _moon,
     "arrow": _arrow,
@@ -100,14 +86,7 @@ SHAPES: tuple[str, ...] = tuple(_OUTLINES)
 
 @cache
 def outline(shape: str) -> Polygon:
-    """The outline of one shape.
-
-    Args:
-        shape: One of `SHAPES`.
-
-    Returns:
-        (vertices, 2) float64, roughly within the unit circle; read-only, as it is shared.
-    """
+    """The outline of one of `SHAPES`, roughly within the unit circle; read-only, as it is shared."""
     polygon = _OUTLINES[shape]()
     polygon.setflags(write=False)
     return polygon

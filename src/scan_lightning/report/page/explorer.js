@@ -31,7 +31,7 @@ class Side {
     this.holder.replaceChildren();
     this.words.replaceChildren();
     if (!this.sentence) {
-      this.text.textContent = "There is none.";
+      this.text.textContent = "No such sentence.";
       this.say("");
       return;
     }
@@ -147,18 +147,18 @@ class Side {
       const most = row.indexOf(Math.max(...row));
       const strength = row[most].toFixed(2);
       return t2i
-        ? `“${words[shown.word]}” looks most at region ${most + 1} (weight ${strength}); relevance R ${signed(relevance[shown.word])}`
-        : `“${words[shown.word]}” is looked at most by region ${most + 1} (weight ${strength})`;
+        ? `“${words[shown.word]}” attends most to region ${most + 1} (weight ${strength}); relevance R ${signed(relevance[shown.word])}`
+        : `“${words[shown.word]}” is attended to most by region ${most + 1} (weight ${strength})`;
     }
     if (shown.region !== undefined) {
       const column = weights.map((row) => row[shown.region]);
       const most = column.indexOf(Math.max(...column));
       const strength = column[most].toFixed(2);
       return t2i
-        ? `region ${shown.region + 1} is looked at most by “${words[most]}” (weight ${strength})`
-        : `region ${shown.region + 1} looks most at “${words[most]}” (weight ${strength}); relevance R ${signed(relevance[shown.region])}`;
+        ? `region ${shown.region + 1} is attended to most by “${words[most]}” (weight ${strength})`
+        : `region ${shown.region + 1} attends most to “${words[most]}” (weight ${strength}); relevance R ${signed(relevance[shown.region])}`;
     }
-    return "Point at a word or a region, or tab to it; a click holds it.";
+    return "Point at a word or a region, or tab to it; a click keeps it selected.";
   }
 }
 

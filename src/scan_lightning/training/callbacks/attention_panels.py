@@ -16,7 +16,7 @@ from PIL.Image import Image
 from scan_lightning.data.store import Store
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.options import Range, check_arguments
-from scan_lightning.report.hardest import COLUMNS, as_rows, hardest_queries
+from scan_lightning.report.hardest import COLUMNS, hardest_queries
 from scan_lightning.retrieval.queries import TOP_K
 from scan_lightning.training.callbacks.panel_pictures import attention_picture
 from scan_lightning.training.loggers.wandb_run import WandbRun
@@ -60,10 +60,10 @@ class AttentionPanels(pl.Callback):
         complete = len(pl_module.ranks.t2i) == len(store.caption_rows("val"))
         rows = []
         if complete:
-            rows = as_rows(hardest_queries(store_queries(store, "val", pl_module.ranks), QUERIES))
+            rows = hardest_queries(store_queries(store, "val", pl_module.ranks), QUERIES)
         pictures = self._pictures(pl_module, store)
-        for logger in trainer.loggers:
-            show(logger, pictures, rows, step=trainer.global_step, epoch=trainer.current_epoch)
+        for logger in trainer.loggers:  # with the row of this validation, which Lightning numbers from 0
+            show(logger, pictures, rows, step=trainer.global_step - 1, epoch=trainer.current_epoch)
 
     def _due(self, trainer: pl.Trainer) -> bool:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
@@ -108,7 +108,7 @@ def show(
         logger: wandb's or TensorBoard's; another is given nothing.
         pictures: each with its caption.
         rows: of the table, under `COLUMNS`.
-        step: the optimizer step.
+        step: Lightning's count of optimizer steps before this one.
         epoch: counted from 0.
     """
     if isinstance(logger, WandbRun):

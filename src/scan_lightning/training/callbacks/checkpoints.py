@@ -67,7 +67,10 @@ class BestCheckpoint(ModelCheckpoint):
         score, self.best_step = state_dict["score"], state_dict["step"]
         if score is None or not best.exists():
             return
-        if torch.load(best, map_location="cpu", weights_only=True, mmap=True)["global_step"] != self.best_step:
+        if (
+            torch.load(best, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+            != self.best_step
+        ):
             return
         self.best_model_path = self.kth_best_model_path = str(best)
         self.best_model_score = self.kth_value = score
@@ -104,25 +107,27 @@ class LastCheckpoint(ModelCheckpoint):
         last_of_epoch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         due = self.every_steps > 0 and trainer.global_step % self.every_steps == 0
         stepped = not trainer.fit_loop._should_accumulate()
-        # An epoch that was not validated is saved after the first step of the next: of an epoch that has ended
-        # Lightning does not resume exactly.
-        due = due or (batch_idx == 0 and trainer.current_epoch > 0 and self.saved_step < trainer.global_step - 1)
+        # An epoch that was not validated is saved after the first step of the next: Lightning does not resume
+        # exactly from an epoch that has ended.
+        due = due or (
+            batch_idx == 0 and trainer.current_epoch > 0 and self.saved_step < trainer.global_step - 1
+        )
         if trainer.global_step == trainer.max_steps:
             trainer.should_stop = True  # this way Lightning validates before it stops within an epoch
-        if due and stepped and not (trainer.should_stop or last_of_epoch or trainer.fast_dev_run):
+        if due and stepped and not (trainer.should_stop or last_of_epoch or dry(trainer)):
             # Lightning logs a step after this hook: the rows that a checkpoint counts must be written before.
             trainer._logger_connector.update_train_step_metrics()
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the state that was validated."""
-        if trainer.state.fn == "fit" and not (trainer.sanity_checking or trainer.fast_dev_run):
+        if trainer.state.fn == "fit" and not (trainer.sanity_checking or dry(trainer)):
             self.validated_step = trainer.global_step
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the state at the end of fit, where no validation came last."""
-        if self.saved_step != trainer.global_step and not trainer.fast_dev_run:
+        if self.saved_step != trainer.global_step and not dry(trainer):
             self._save(trainer)
 
     def on_exception(
@@ -168,6 +173,11 @@ class LastCheckpoint(ModelCheckpoint):
         """Return the numbered saves, oldest first; those past `step` belong to an end that was given up."""
         files = sorted(Path(str(self.dirpath)).glob("step-*.ckpt"))
         return sorted(files, key=lambda file: (int(file.stem.removeprefix("step-")) <= step, file.name))
+
+
+def dry(trainer: pl.Trainer) -> bool:
+    """Whether this is a `fast_dev_run`, of which nothing is kept."""
+    return bool(getattr(trainer, "fast_dev_run", False))
 
 
 def _restart_validation(fit_loop: dict[str, Any]) -> None:

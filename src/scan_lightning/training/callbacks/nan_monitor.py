@@ -42,8 +42,8 @@ class NaNMonitor(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge by half an epoch where that is shorter than the window; look less often at a GPU."""
         self._look_every = GPU_STEPS if pl_module.device.type == "cuda" else 1
-        half = int(trainer.num_training_batches) // 2
-        self._near = deque(maxlen=min(WINDOW, max(SHORTEST, half)))
+        epoch = int(trainer.num_training_batches)
+        self._near = deque(maxlen=min(WINDOW, max(epoch // 2, min(epoch, SHORTEST))))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -88,6 +88,7 @@ class NaNMonitor(pl.Callback):
             waiting, torch.stack([row for _, row in waiting]).tolist(), strict=True
         ):
             if not (math.isfinite(loss) and math.isfinite(norm)):
+                trainer._logger_connector.update_train_step_metrics()  # so that the step is in metrics.csv
                 raise self._diverged(trainer, module, step, loss, norm)
             value = _plateau(loss_module, pairs, step, trainer.world_size)
             self._near.append(value > 0 and abs(loss - value) <= NEAR * value)
@@ -123,21 +124,21 @@ class NaNMonitor(pl.Callback):
         return ScanError(
             f"optimizer.lr={rate:g}: training has diverged, {seen}; {kept}. "
             f"Start a new run with a smaller rate (optimizer.lr={smaller:g}) or a warm-up with all "
-            f"negatives (loss.warmup_steps={_warmup(trainer)}); {check} tells whether the features are complete"
+            f"negatives (loss.warmup_steps={_warmup(trainer)}); {check} tells whether the "
+            "features are complete"
         )
 
-    def _hint(
-        self, trainer: pl.Trainer, module: pl.LightningModule, step: int, pairs: float
-    ) -> ScanWarning:
-        every = module.loss.negatives_at(step - 1) == "all"  # type: ignore[union-attr, operator]
+    def _hint(self, trainer: pl.Trainer, module: pl.LightningModule, step: int, pairs: float) -> ScanWarning:
+        loss: Any = module.loss
+        every = loss.negatives_at(step - 1) == "all"
         formula = "2 x batch x (batch - 1) x margin" if every else "2 x batch x margin"
-        value = _plateau(module.loss, pairs, step, trainer.world_size)  # type: ignore[arg-type]
+        value = _plateau(loss, pairs, step, trainer.world_size)
         warm = "" if every else f"a warm-up with all negatives (loss.warmup_steps={_warmup(trainer)}) or "
         return ScanWarning(
             f"step {step}: the loss has stayed at {formula} ({value:g} for {pairs:g} pairs) over "
             f"{self._near.maxlen} steps, its value when all similarities are equal. A run may stay there for "
-            "some time and then leave; if val/rsum does not rise either, the embeddings have collapsed: start "
-            f"again with {warm}a smaller rate (optimizer.lr={_rate(trainer) / 2:g})"
+            "some time and then leave; if val/rsum does not rise either, the embeddings have collapsed: "
+            f"start again with {warm}a smaller rate (optimizer.lr={_rate(trainer) / 2:g})"
         )
 
 
@@ -152,10 +153,12 @@ def _plateau(loss: Any, pairs: float, step: int, world_size: int) -> float:
 
 
 def _warmup(trainer: pl.Trainer) -> int:
-    """Steps of a warm-up that fits the length of the run: an epoch, at most a quarter of the run."""
+    """Steps of a warm-up that fits the length of the run: an epoch, at most a third of the run."""
     total = trainer.estimated_stepping_batches
-    return max(1, int(min(trainer.num_training_batches, total / 4 if total > 0 else math.inf)))
+    return max(1, int(min(trainer.num_training_batches, total / 3 if total > 0 else math.inf)))
 
 
 def _rate(trainer: pl.Trainer) -> float:
-    return float(trainer.optimizers[0].param_groups[0]["lr"])
+    """The rate that the user gave, without the schedule."""
+    group = trainer.optimizers[0].param_groups[0]
+    return float(group.get("initial_lr", group["lr"]))

@@ -1,14 +1,17 @@
-"""Progress of a training: Lightning's rich bar on a terminal, plain lines elsewhere."""
+"""Progress of a training (Lightning's rich bar on a terminal, plain lines elsewhere) and of an evaluation."""
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar
+
+from scan_lightning.progress import progress
 
 PLAIN_EVERY = 15.0  # seconds between two plain lines
 
@@ -27,7 +30,7 @@ class PlainProgress(ProgressBar):
         super().__init__()
         self._enabled = True
         self._start = self._shown = 0.0
-        self._first_batch = 0
+        self._first_batch = -1
 
     def disable(self) -> None:
         """Print nothing."""
@@ -38,9 +41,16 @@ class PlainProgress(ProgressBar):
         self._enabled = True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin, within an epoch when the run is resumed there."""
+        """Start the clock."""
         self._start = self._shown = time.monotonic()
-        self._first_batch = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        self._first_batch = -1
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note where the epoch begins: within it when the run is resumed there."""
+        if self._first_batch < 0:
+            self._first_batch = batch_idx
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -56,7 +66,8 @@ class PlainProgress(ProgressBar):
         loss = float(trainer.callback_metrics.get("train/loss", float("nan")))
         left = (total - batch_idx - 1) / rate
         self._print(
-            trainer, f"step {batch_idx + 1} of {total}, {speed}, loss {loss:.2f}, {left:.0f} s left in the epoch"
+            trainer,
+            f"step {batch_idx + 1} of {total}, {speed}, loss {loss:.2f}, {left:.0f} s left in the epoch",
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -72,3 +83,31 @@ class PlainProgress(ProgressBar):
         if self._enabled and trainer.is_global_zero:
             of = "" if trainer.max_epochs in (None, -1) else f" of {trainer.max_epochs}"
             print(f"epoch {trainer.current_epoch + 1}{of}: {text}", file=sys.stderr, flush=True)
+
+
+class EncodingProgress(pl.Callback):
+    """Shows how much of an evaluation is encoded."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin."""
+        blocks = int(sum(trainer.num_test_batches))
+        self._advance = self._stack.enter_context(
+            progress("encoding", blocks, unit="blocks", shown=trainer.is_global_zero)
+        )
+
+    def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Show a block."""
+        self._advance(1)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End, before the ranking shows its own."""
+        self._stack.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """End."""
+        self._stack.close()

@@ -1,4 +1,4 @@
-"""metrics.csv: a row every optimizer step and every validation, without gaps or repeated rows after a resume."""
+"""metrics.csv: a row every optimizer step and every validation, without gaps or repeats after a resume."""
 
 from __future__ import annotations
 
@@ -16,8 +16,18 @@ from scan_lightning.errors import ScanError
 from scan_lightning.files import write_error, write_text
 
 FIGURES = tuple(f"{side}/{name}" for side in ("i2t", "t2i") for name in ("r1", "r5", "r10", "medr", "meanr"))
-TRAIN = tuple(f"train/{name}" for name in ("loss", "pairs", "lr", "grad_norm", "pairs_per_second", "memory_gib"))
-COLUMNS = ("step", "epoch", *TRAIN, *(f"val/{name}" for name in FIGURES), "val/images", "val/captions", "val/rsum")
+TRAIN = tuple(
+    f"train/{name}" for name in ("loss", "pairs", "lr", "grad_norm", "pairs_per_second", "memory_gib")
+)
+COLUMNS = (
+    "step",
+    "epoch",
+    *TRAIN,
+    *(f"val/{name}" for name in FIGURES),
+    "val/images",
+    "val/captions",
+    "val/rsum",
+)
 INTEGERS = ("step", "epoch", "train/pairs", "val/images", "val/captions")
 
 
@@ -34,7 +44,9 @@ class MetricsCSV(Logger):
         ScanError: the file to resume is shorter than the checkpoint says, or is no metrics.csv.
     """
 
-    def __init__(self, folder: str | Path, resume_step: int | None = None, source: Path | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, resume_step: int | None = None, source: Path | None = None
+    ) -> None:
         super().__init__()
         self.path = Path(folder) / "metrics.csv"
         self._resume_step, self._source = resume_step, source or self.path
@@ -104,8 +116,8 @@ class MetricsCSV(Logger):
             names = list(reader.fieldnames or [])
             if names[: len(COLUMNS)] != list(COLUMNS):
                 raise ScanError(
-                    f"{self._source}: the first line is not that of a metrics.csv of this version. Move the file "
-                    "away to start a new series, or resume with the version that wrote it."
+                    f"{self._source}: the first line is not that of a metrics.csv of this version. Move the "
+                    "file away to start a new series, or resume with the version that wrote it."
                 )
             try:
                 rows = [row for row in reader if int(row["step"]) <= step]

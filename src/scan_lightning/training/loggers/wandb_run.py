@@ -68,7 +68,8 @@ class WandbRun(Logger):
         self._project = project or os.environ.get("WANDB_PROJECT") or "scan-lightning"
         self._entity, self._tags = entity, tags
         self._name = name or os.environ.get("WANDB_NAME") or self._folder.name
-        self._group, self.config, self.resumed = group, dict(config or {}), resumed
+        self.group = group or os.environ.get("WANDB_RUN_GROUP")
+        self.config, self.resumed = dict(config or {}), resumed
         self._log_checkpoints = log_checkpoints
         self._run: Run | None = None
         self._checkpoints: ModelCheckpoint | None = None
@@ -99,7 +100,7 @@ class WandbRun(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Log the module's hyperparameters, where no resolved configuration went in when the run was opened."""
+        """Log the module's hyperparameters, where the run was opened without a configuration."""
         if not self.config and isinstance(params, Mapping):
             self.experiment.config.update(dict(params), allow_val_change=True)
 
@@ -109,14 +110,15 @@ class WandbRun(Logger):
 
         Args:
             metrics: series, or wandb media.
-            step: the optimizer step. Rows before the run's own are left out: a run resumed from an older
-                checkpoint repeats them exactly.
+            step: Lightning's count of optimizer steps before this one; wandb's rows carry the step itself, as
+                metrics.csv. Rows before the run's own are left out: a run resumed from an older checkpoint
+                repeats them exactly.
         """
         run = self.experiment
         if step is None:
             run.log(dict(metrics))
-        elif step >= run.step:
-            run.log({**metrics, "step": step}, step=step)
+        elif step + 1 >= run.step:
+            run.log({**metrics, "step": step + 1}, step=step + 1)
 
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Note the best validation, and what to upload: the files go once, when training ends."""
@@ -154,7 +156,7 @@ class WandbRun(Logger):
                 project=self._project,
                 entity=self._entity,
                 name=self._name,
-                group=self._group,
+                group=self.group,
                 tags=self._tags or None,
                 job_type="train",
                 config=self.config,

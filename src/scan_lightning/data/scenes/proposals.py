@@ -16,19 +16,12 @@ _NOBODYS = 0.3  # a distractor stays below it with every object
 
 
 def propose(scene: Scene, random: Random) -> tuple[NDArray[np.float32], list[tuple[int, ...]]]:
-    """Proposes regions in random order.
-
-    Args:
-        scene: Whose objects are found.
-        random: The only source of chance.
-
-    Returns:
-        (regions, 4) float32 boxes within the picture, and for each object the rows that show it.
-    """
-    boxes: list[Box] = []
-    for thing in scene.things:
-        for _ in range(2 if random.random() < _SECOND else 1):
-            boxes.append(_jittered(thing.box, scene, random))
+    """Boxes (regions, 4) float32 in the picture, in random order, and the rows that show each object."""
+    boxes = [
+        _jittered(thing.box, scene, random)
+        for thing in scene.things
+        for _ in range(2 if random.random() < _SECOND else 1)
+    ]
     objects = [thing.box for thing in scene.things]
     wanted = len(boxes) + random.randint(4, 6)
     while len(boxes) < wanted:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from scan_lightning.data.layouts.lines import count_lines, iter_lines
+from scan_lightning.data.layouts.source_files import count_lines, iter_lines
 from scan_lightning.errors import ScanError
 
 # Karpathy's `restval` are COCO's validation images that he added to training.
@@ -25,12 +25,7 @@ class Entry:
 
 
 class CaptionIndex:
-    """Captioned images, found by any of the names that feature files use for them.
-
-    Args:
-        origin: The file or folder the captions come from, for messages.
-        entries: (entry, other names) of each image.
-    """
+    """Captioned images of a file or folder, found by any of the names that feature files use for them."""
 
     def __init__(self, origin: Path, entries: Iterable[tuple[Entry, tuple[str, ...]]]) -> None:
         self.origin = origin
@@ -45,11 +40,7 @@ class CaptionIndex:
             raise ScanError(f"{origin}: holds no captioned image.")
 
     def find(self, name: str) -> int | None:
-        """The row in `entries` of an image, by its id in a feature file; None when it has no captions.
-
-        Raises:
-            ScanError: the name fits several images.
-        """
+        """The row in `entries` of an image, by its id in a feature file; None when it has no captions."""
         for key in (name, PurePosixPath(name).stem, name.lstrip("0")):
             row = self._row.get(key)
             if row == _AMBIGUOUS:
@@ -63,11 +54,11 @@ def read_captions(path: Path) -> CaptionIndex:
     """Read captions and splits.
 
     Args:
-        path: A JSON file of Karpathy's (`dataset_coco.json`), or a folder with one of them, or a folder with
+        path: a JSON file of Karpathy's (`dataset_coco.json`), or a folder with one of them, or a folder with
             `{split}_ids.txt` (one image a line) and `{split}_caps.txt` (as many captions for each, in order).
 
     Raises:
-        ScanError: nothing of the kind is there, or it is faulty.
+        ScanError: there are no captions, or damaged ones.
     """
     if path.is_file():
         return _karpathy(path)

@@ -15,10 +15,10 @@ from runs import checkpoint, folder, rows, same_tensors, start
 from small import Configure
 
 from scan_lightning import cli
-from scan_lightning.config import TrainConfig
 from scan_lightning.errors import ScanError, ScanWarning
+from scan_lightning.training.callbacks.nan_monitor import NaNMonitor
+from scan_lightning.training.loss import TripletLoss
 from scan_lightning.training.module import ScanModule
-from scan_lightning.training.watching import Watch
 
 PAIRS = 28  # of a whole batch; an epoch is four of them and one of 8
 MARGIN = 0.2
@@ -95,7 +95,7 @@ def test_nan_ends_the_run_and_the_last_good_checkpoint_stays(
         assert "nothing was saved before" in message
         assert not last.exists()
     else:
-        assert f"the state of step {saved} is whole in {last}" in message
+        assert f"the state of step {saved} is complete in {last}" in message
         content = checkpoint(config)
         assert content["global_step"] == saved
         assert all(tensor.isfinite().all() for tensor in content["state_dict"].values())
@@ -109,9 +109,9 @@ def test_nan_at_the_first_step_sends_to_the_data(configure: Configure, change: A
     with losses(change(1)), pytest.raises(ScanError) as caught:
         start(config)
     message = str(caught.value)
-    assert message.startswith(f"{config.data.path}: the ")
+    assert message.startswith(f"{config.data['path']}: the ")
     assert "was nan at step 1, before anything was learnt" in message
-    assert f"First of all, `scan-lightning data check {config.data.path}`" in message
+    assert f"First of all, `scan-lightning data check {config.data['path']}`" in message
     assert "optimizer.lr" not in message
     assert not (folder(config) / "checkpoints").exists()
 
@@ -122,14 +122,14 @@ def test_where_looks_are_rare_nothing_bad_is_saved_or_validated(
 ) -> None:
     """As on a GPU: the steps wait, and are looked at before a save and before a validation."""
     config = configure(checkpointing={"every_steps": every_steps})
-    original = Watch.on_train_start
+    original = NaNMonitor.on_train_start
 
-    def rarely(self: Watch, *arguments: Any) -> None:
+    def rarely(self: NaNMonitor, *arguments: Any) -> None:
         original(self, *arguments)
         self._look_every = 50
 
     with (
-        patch.object(Watch, "on_train_start", rarely),
+        patch.object(NaNMonitor, "on_train_start", rarely),
         losses(loss_is_nan_from(first)),
         pytest.raises(ScanError, match=f"the loss was nan at step {first}; "),
     ):
@@ -143,7 +143,7 @@ def test_a_real_divergence_ends_the_command_with_status_2(
 ) -> None:
     config = configure()
     words = [
-        f"data.path={config.data.path}",
+        f"data.path={config.data['path']}",
         "data.batch_size=28",
         "data.word_threshold=1",
         "model.embed_size=16",
@@ -171,9 +171,9 @@ def every(pairs: int) -> float:
 @pytest.mark.parametrize(
     ("settings", "value", "formula"),
     [
-        ({}, hardest, "2 x batch x margin (11.2 for a whole batch)"),
-        ({"negatives": "all"}, every, "2 x batch x (batch - 1) x margin (302.4 for a whole batch)"),
-        ({"warmup_steps": 100}, every, "2 x batch x (batch - 1) x margin (302.4 for a whole batch)"),
+        ({}, hardest, "2 x batch x margin (3.2 for 8 pairs)"),
+        ({"negatives": "all"}, every, "2 x batch x (batch - 1) x margin (22.4 for 8 pairs)"),
+        ({"warmup_steps": 100}, every, "2 x batch x (batch - 1) x margin (22.4 for 8 pairs)"),
     ],
 )
 @pytest.mark.fault(
@@ -210,23 +210,25 @@ def test_other_losses_are_no_collapse(configure: Configure, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("near", "named"), [(0.68, False), (0.95, True)])
-def test_a_healthy_rest_is_not_named(configure: Configure, near: float, named: bool) -> None:
+def test_a_healthy_rest_is_not_named(near: float, named: bool) -> None:
     """On Flickr8K 68 percent of an epoch's steps were within 1 percent before the loss fell."""
-    config: TrainConfig = configure()
-    watch = Watch(config, saving=None)  # type: ignore[arg-type]
-    trainer = type("Trainer", (), {"world_size": 1, "is_global_zero": True})()
+    monitor = NaNMonitor()
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    values = {"world_size": 1, "is_global_zero": True, "optimizers": [optimizer]}
+    values |= {"num_training_batches": 200, "estimated_stepping_batches": 2000}
+    trainer, module = type("Trainer", (), values)(), type("Module", (), {"loss": TripletLoss()})()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for step in range(200):
             loss = hardest(PAIRS) * (1.0 if step % 100 < 100 * near else 0.985)
-            watch._waiting = [(step, False, [torch.tensor(value) for value in (loss, 28.0, 1.0)])]
-            watch._look(trainer)
+            monitor._waiting = [(step, torch.tensor([loss, 28.0, 1.0]))]
+            monitor._look(trainer, module)
     assert len(caught) == named
 
 
 def test_a_run_that_was_watched_is_the_same_run(configure: Configure, tmp_path: Any) -> None:
     one, other = configure(tmp_path / "one"), configure(tmp_path / "other")
     start(one)
-    with patch.object(Watch, "_look", lambda self, trainer: None):
+    with patch.object(NaNMonitor, "_look", lambda self, trainer, module: None):
         start(other)
     assert same_tensors(checkpoint(one)["state_dict"], checkpoint(other)["state_dict"])

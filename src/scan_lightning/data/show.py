@@ -15,12 +15,7 @@ WORD_THRESHOLD = 4  # of the released vocabularies
 
 
 def summary(store: Store, samples: int = 3) -> RenderableType:
-    """Facts, splits and sample captions of a store.
-
-    Args:
-        store: Open store; features are not read.
-        samples: Images of each split whose captions are shown.
-    """
+    """Facts, splits and the captions of some sample images of each split; features are not read."""
     return Group(_facts(store), "", _splits(store), "", *_samples(store, samples))
 
 
@@ -53,16 +48,13 @@ def _facts(store: Store) -> Table:
 
 
 def _splits(store: Store) -> Table:
-    table = Table(title="splits", title_justify="left")
-    table.add_column("split")
+    table = Table("split", title="splits", title_justify="left")
     for name in ("images", "captions", "regions"):
         table.add_column(name, justify="right")
     regions = np.diff(store.region_offsets)
     for split, images in store.splits.items():
-        captions = len(store.caption_rows(split))
-        table.add_row(
-            split, f"{images:,}", f"{captions:,}", f"{int(regions[store.image_rows(split)].sum()):,}"
-        )
+        counts = images, len(store.caption_rows(split)), int(regions[store.image_rows(split)].sum())
+        table.add_row(split, *(f"{count:,}" for count in counts))
     return table
 
 
