@@ -42,7 +42,7 @@ def test_the_command_works_from_a_wheel_in_another_folder(tmp_path: Path) -> Non
         return subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
 
     where = subprocess.run(
-        [python, "-c", "from scan_lightning.conf_dir import conf_dir; print(conf_dir())"],
+        [python, "-c", "from scan_lightning.config.conf_dir import conf_dir; print(conf_dir())"],
         cwd=elsewhere,
         capture_output=True,
         text=True,

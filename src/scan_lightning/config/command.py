@@ -13,6 +13,7 @@ from hydra._internal.utils import get_args_parser
 
 from scan_lightning.config.conf_dir import conf_dir, group_options, groups
 from scan_lightning.errors import ScanError
+from scan_lightning.options import options_of
 
 OPTIONS = (
     "  -m, --multirun         a sweep: KEY=A,B runs a job for each value and ends with a table",
@@ -84,7 +85,7 @@ class Request:
 class _Parser(argparse.ArgumentParser):
     """Says what is there when a word is not."""
 
-    command = ""
+    command: Command
 
     def error(self, message: str) -> NoReturn:
         """Raise the user's message.
@@ -93,14 +94,18 @@ class _Parser(argparse.ArgumentParser):
             ScanError: always.
         """
         word = message.removeprefix("unrecognized arguments: ").split()[0]
-        options = [name for action in self._actions for name in action.option_strings]
+        options = [
+            "--quiet",
+            "--debug",
+            *(name for action in self._actions for name in action.option_strings),
+        ]
         near = get_close_matches(word.partition("=")[0], options, n=1, cutoff=0.75)
+        name, _, value = word.lstrip("-").partition("=")
         hint = f"; did you mean {near[0]}?" if near else ""
-        if word.startswith("--") and not near:
-            name, _, value = word.lstrip("-").partition("=")
-            hint = f"; options of a run have no dashes: {name}={value or 'VALUE'}"
+        if word.startswith("--") and name.partition(".")[0] in options_of(self.command.schema):
+            hint = f"; write {name}={value or 'VALUE'}, without the dashes"
         raise ScanError(
-            f"scan-lightning {self.command}: {message}{hint}\nexpected KEY=VALUE, GROUP=OPTION, "
+            f"scan-lightning {self.command.name}: {message}{hint}\nexpected KEY=VALUE, GROUP=OPTION, "
             "or one of these options (`--help` lists keys and groups)\n" + "\n".join(OPTIONS)
         )
 
@@ -112,7 +117,8 @@ def read_request(command: Command, arguments: list[str]) -> Request:
         ScanError: there is no such option, or `--config-dir` names no folder.
     """
     parser = get_args_parser()
-    parser.__class__, parser.command = _Parser, command.name  # type: ignore[attr-defined]
+    parser.__class__, parser.command = _Parser, command  # type: ignore[attr-defined]
+    parser.allow_abbrev = False
     found = parser.parse_intermixed_args(arguments)
     if found.experimental_rerun is not None:
         raise ScanError(

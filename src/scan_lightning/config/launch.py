@@ -15,15 +15,17 @@ from omegaconf import DictConfig
 
 from scan_lightning.config import sweep_summary
 from scan_lightning.config.command import Command, Request, read_request
-from scan_lightning.config.compose import Plan, make_plan, plain_values, store_open_sections
+from scan_lightning.config.compose import plain_values, store_open_sections
 from scan_lightning.config.conf_dir import conf_dir
 from scan_lightning.config.devices import check_devices
 from scan_lightning.config.folders import run_folders
 from scan_lightning.config.help import help_text
 from scan_lightning.config.nodes import WORKING_DIRECTORY
+from scan_lightning.config.plan import Plan, make_plan
 from scan_lightning.config.problems import report
 from scan_lightning.config.sweep import run_sweep_job
 from scan_lightning.config.validate import checked
+from scan_lightning.errors import plain_warnings
 
 
 def launch(command: Command, arguments: list[str]) -> int:
@@ -120,7 +122,7 @@ def _start_hydra(
     original = sys.argv
 
     def with_own_argv(cfg: DictConfig) -> Any:
-        with _argv(original):
+        with _argv(original), plain_warnings():
             return task(cfg)
 
     words = [original[0], *(["--multirun"] if multirun else []), *overrides]
