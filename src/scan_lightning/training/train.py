@@ -61,6 +61,8 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
     module = build_module(config, data)
     if config.init_from is not None:
         init_weights(module, config.init_from, config.trust)
+    if point is not None:
+        check_state(point.path, module, read_checkpoint(point.path, lazily=True)["state_dict"])
     if point is not None and finished(config, run_dir):
         print(f"{run_dir}: finished already, after {point.step} steps", file=sys.stderr)
     else:
@@ -140,7 +142,8 @@ def _fit(
 
 
 def _loggers(config: TrainConfig, run_dir: Path, point: ResumePoint | None) -> list[Logger]:
-    series = MetricsCSV(run_dir, point.step if point else None, point.series if point else None)
+    every = config.trainer.get("log_every_n_steps") or 1
+    series = MetricsCSV(run_dir, point.step if point else None, point.series if point else None, every)
     loggers: list[Logger] = [series]
     for name, node in config.logger.items():
         if node is None:
