@@ -71,7 +71,7 @@ def test_resumed_anywhere_the_batches_are_those_of_the_unbroken_loader(
 ) -> None:
     data = ScanDataModule(store_path, batch_size=7, workers=workers)
     unbroken = data.train_dataloader()
-    sequence = [batch.captions.tokens for _ in range(3) for batch in unbroken]
+    sequence = [batch.captions.tokens for _ in range(4) for batch in unbroken]
     length = len(unbroken)
     for step in (0, 1, length, 2 * length - 1, 2 * length):
         data.trainer = place()  # type: ignore[assignment]
@@ -111,7 +111,7 @@ def test_overfit_batches_repeats_the_first_epoch(store_path: Path) -> None:
         assert all(torch.equal(next(batches).captions.caption_rows, expected[k]) for k in range(2))
 
 
-def place(rank: int = 0, world: int = 1, *, epoch: int = 0, batch: int = 0, overfit_batches: int = 0) -> Any:
+def place(rank: int = 0, world: int = 1, *, epoch: int = 0, batch: int = 0, **more: Any) -> Any:
     """What the DataModule asks of a trainer in `fit`."""
     progress = SimpleNamespace(current=SimpleNamespace(ready=batch))
     return SimpleNamespace(
@@ -121,7 +121,7 @@ def place(rank: int = 0, world: int = 1, *, epoch: int = 0, batch: int = 0, over
         state=SimpleNamespace(fn="fit"),
         current_epoch=epoch,
         fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress)),
-        overfit_batches=overfit_batches,
+        **more,
     )
 
 
@@ -306,6 +306,7 @@ def test_an_error_in_a_worker_is_the_users_message(store_path: Path, tmp_path: P
     copy = tmp_path / "s.h5"
     copy.write_bytes(store_path.read_bytes())
     loader = BlockLoader(Images(Store(copy), np.arange(20)), 4, workers=1)
-    copy.unlink()
-    with pytest.raises(ScanError, match="was removed while it was in use"):
+    with copy.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(ScanError, match="overwritten while it was in use"):
         list(loader)
