@@ -40,7 +40,7 @@ class PlainProgress(ProgressBar):
         """Print again."""
         self._enabled = True
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._start = self._shown = time.monotonic()
         self._first_batch = -1
@@ -48,8 +48,9 @@ class PlainProgress(ProgressBar):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note where the epoch begins: within it when the run is resumed there."""
+        """Start the clock anew with each epoch, or within it when the run is resumed there."""
         if self._first_batch < 0:
+            self._start = self._shown = time.monotonic()
             self._first_batch = batch_idx
 
     def on_train_batch_end(
@@ -69,6 +70,10 @@ class PlainProgress(ProgressBar):
             trainer,
             f"step {batch_idx + 1} of {total}, {speed}, loss {loss:.2f}, {left:.0f} s left in the epoch",
         )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End the epoch."""
+        self._first_batch = -1
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave one line about the epoch."""
