@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.errors import ScanWarning
-from scan_lightning.model.checkpoint import build_parts, check_state, read_checkpoint
+from scan_lightning.model.checkpoint import VERSION, build_parts, check_state, read_checkpoint
 from scan_lightning.model.compiled import keep_names_when_compiled
 from scan_lightning.model.scan import ScanModel, encode_pairs
 from scan_lightning.retrieval.ranks import Ranks
@@ -31,8 +31,6 @@ from scan_lightning.specification import specification
 from scan_lightning.training.loss import TripletLoss, batch_loss
 from scan_lightning.training.optimizers import build_optimizer, build_scheduler
 from scan_lightning.training.split_embeddings import SplitEmbeddings
-
-SPECIFICATION = 2  # version of what `hyper_parameters` of a checkpoint holds
 
 
 class ScanModule(pl.LightningModule):
@@ -82,7 +80,7 @@ class ScanModule(pl.LightningModule):
     def _specification(self) -> dict[str, Any]:
         parts = ("model", "similarity", "optimizer", "scheduler", "loss")
         found = {name: specification(getattr(self, name), name) for name in parts}
-        return {"version": SPECIFICATION, **found}
+        return {"version": VERSION, **found}
 
     @property
     def hparams_initial(self) -> Any:
@@ -251,7 +249,7 @@ class ScanModule(pl.LightningModule):
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         figures = {
             name: torch.tensor(value, dtype=dtype, device=self.device)
-            for name, value in flat_metrics(self.metrics, stage).items()
+            for name, value in self.metrics.flat(stage).items()
         }
         for name, value in figures.items():
             self.log(
@@ -262,11 +260,3 @@ class ScanModule(pl.LightningModule):
                 reduce_fx="max",
                 add_dataloader_idx=False,
             )
-
-
-def flat_metrics(metrics: RetrievalMetrics, stage: str) -> dict[str, float]:
-    """Return the figures under the names of metrics.csv, such as val/i2t/r1."""
-    values = metrics.as_dict()
-    flat = {f"{stage}/{side}/{name}": values[side][name] for side in ("i2t", "t2i") for name in values[side]}
-    counts = {f"{stage}/images": metrics.images, f"{stage}/captions": metrics.captions}
-    return {**flat, f"{stage}/rsum": values["rsum"], **{name: float(value) for name, value in counts.items()}}
