@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from scan_lightning.conf_dir import conf_dir
+from scan_lightning.config.conf_dir import conf_dir
 
 from scan_lightning.data.layouts.scan_doctor import PUBLISHED
 from scan_lightning.errors import ScanError
