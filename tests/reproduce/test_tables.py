@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from scan_lightning.config.conf_dir import conf_dir
 
+from scan_lightning.config.conf_dir import conf_dir
 from scan_lightning.data.layouts.scan_doctor import PUBLISHED
 from scan_lightning.errors import ScanError
 from scan_lightning.reproduce.tables import TABLES
