@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -132,7 +133,7 @@ def read_request(command: Command, arguments: list[str]) -> Request:
             )
     flags = [word for word in arguments if word not in found.overrides]
     return Request(
-        overrides=[without_option(word) for word in found.overrides],
+        overrides=[hydra_word(word) for word in found.overrides],
         flags=_without_folder(flags),
         multirun=found.multirun,
         help=found.help,
@@ -142,16 +143,16 @@ def read_request(command: Command, arguments: list[str]) -> Request:
     )
 
 
-def without_option(word: str) -> str:
-    """`GROUP=null` as Hydra takes it."""
+def hydra_word(word: str) -> str:
+    """An override as Hydra's grammar takes it: `GROUP=null`, and paths that begin with `~`."""
     group, _, value = word.partition("=")
-    if value != "null" or not ("/" in group or (conf_dir() / group).is_dir()):
-        return word
-    return f"{group}=[]" if group in ("callbacks", "logger") else f"~{group}"
+    if value == "null" and ("/" in group or (conf_dir() / group).is_dir()):
+        return f"{group}=[]" if group in ("callbacks", "logger") else f"~{group}"
+    return re.sub(r"""(?<=[=,\[])(~[^,\[\]"']*)""", r'"\1"', word)
 
 
 def _without_folder(flags: list[str]) -> list[str]:
-    """Hydra's flags without `--config-dir` and `--config-name`, which are handed on in another way."""
+    """Hydra's flags without `--config-dir` and `--config-name`, which are handed on for every command."""
     kept, skip = [], False
     for flag in flags:
         if skip or flag in ("-cd", "--config-dir", "-cn", "--config-name"):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from scan_lightning.config.command import Request, without_option
+from scan_lightning.config.command import Request, hydra_word
 from scan_lightning.config.conf_dir import conf_dir
 from scan_lightning.config.problems import report
 from scan_lightning.config.validate import checked
@@ -32,7 +35,7 @@ def compose_config(schema: type[Any], config_name: str, overrides: list[str]) ->
         ScanError: all problems in one message.
     """
     with hydra_session():
-        words = [without_option(word) for word in overrides]
+        words = [hydra_word(word) for word in overrides]
         cfg = compose_words(Request(words, [], False, False, False, [], config_name), words)
         values = plain_values(cfg, schema)
     config, problems = checked(schema, values)
@@ -43,8 +46,8 @@ def compose_config(schema: type[Any], config_name: str, overrides: list[str]) ->
 
 def unchecked(request: Request) -> DictConfig:
     """The composed config with Hydra's part, unchecked, so that a faulty one can be looked at."""
-    with hydra_session():
-        return compose_words(request, [*request.overrides, *search_path(request)])
+    with hydra_session(request.config_dirs):
+        return compose_words(request, request.overrides)
 
 
 def plain_values(cfg: DictConfig, schema: type[Any], folder: Path | None = None) -> dict[str, Any]:
@@ -98,10 +101,15 @@ def _extra(message: str) -> str:
 
 
 @contextmanager
-def hydra_session() -> Iterator[None]:
-    """Let Hydra compose within the block."""
+def hydra_session(config_dirs: Sequence[Path] = ()) -> Iterator[None]:
+    """Let Hydra compose within the block, from the user's folders too, as `hydra.main` does."""
     store_open_sections()
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        path = create_config_search_path(str(conf_dir()))
+        for folder in config_dirs:
+            path.prepend("command-line", f"file://{folder}", anchor="schema")
+        GlobalHydra.instance().clear()
+        Hydra.create_main_hydra2("app", path)
         yield
 
 
@@ -109,15 +117,6 @@ def store_open_sections() -> None:
     """Register `open_sections`, the first of the defaults: sections that take new keys without a `+`."""
     sections = {name: DictConfig({}, flags={"struct": False}) for name in OPEN}
     ConfigStore.instance().store("open_sections", DictConfig(sections))
-
-
-def search_path(request: Request) -> list[str]:
-    """The override that lets Hydra find the user's folders."""
-    if not request.config_dirs:
-        return []
-    return [
-        "hydra.searchpath=[" + ",".join(quoted(f"file://{folder}") for folder in request.config_dirs) + "]"
-    ]
 
 
 def quoted(path: str) -> str:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, read_write
 
 from scan_lightning.config import checks
 from scan_lightning.config.command import Command, Request
-from scan_lightning.config.compose import compose_words, hydra_session, plain_values, quoted, search_path
+from scan_lightning.config.compose import compose_words, hydra_session, plain_values, quoted
 from scan_lightning.config.devices import is_first_process
 from scan_lightning.config.nodes import MISSING, known_keys
 from scan_lightning.config.overrides import OverrideCheck, refused, text
@@ -56,7 +56,7 @@ def make_plan(command: Command, request: Request) -> Plan:
     Raises:
         ScanError: all problems of all jobs in one message.
     """
-    with hydra_session():
+    with hydra_session(request.config_dirs):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         multirun = request.multirun or any(word.startswith("sweep=") for word in request.overrides)
         check = OverrideCheck(command, request, parser, lambda: _known(command, request))
@@ -74,16 +74,12 @@ def make_plan(command: Command, request: Request) -> Plan:
             given = [*parameters, *given]
         swept = list(dict.fromkeys(item.key_or_group for item in given if item.is_sweep_override()))
         pinned = _pinned(base, swept, given, multirun)
-        launched = (
-            [text(override) for override in given if override.is_hydra_override()]
-            + search_path(request)
-            + pinned
-        )
+        launched = [text(override) for override in given if override.is_hydra_override()] + pinned
         grid = _grid(base, given) if multirun else []
         composed = [compose_words(request, [*words, *launched]) for words in grid] or [base]
         keys = {override.key_or_group for override in given}
         jobs = [_job(cfg, swept, number) for number, cfg in enumerate(composed)] if grid else []
-        folder = Path(base.hydra.sweep.dir if multirun else base.hydra.run.dir)
+        folder = Path(base.hydra.sweep.dir if multirun else base.hydra.run.dir).expanduser()
         folders = [job.folder for job in jobs] or [folder]
         problems += _check(command, composed, folders, keys, multirun)
         if problems:
@@ -91,22 +87,19 @@ def make_plan(command: Command, request: Request) -> Plan:
     words = [
         word for word in request.overrides if not word.startswith(("hydra.run.dir=", "hydra.sweep.dir="))
     ]
-    return Plan([*words, *search_path(request), *pinned], multirun, folder, swept, jobs)
+    return Plan([*words, *pinned], multirun, folder, swept, jobs)
 
 
 def _known(command: Command, request: Request) -> list[str]:
     """Every key that the command takes without any override."""
-    return known_keys(
-        command.schema, plain_values(compose_words(request, search_path(request)), command.schema)
-    )
+    return known_keys(command.schema, plain_values(compose_words(request, []), command.schema))
 
 
 def _composable(request: Request, given: list[Override]) -> tuple[DictConfig, list[Override], list[Problem]]:
     """The config of what is not swept, what Hydra takes, and a problem for each that it refuses."""
-    path = search_path(request)
 
     def words(overrides: list[Override]) -> list[str]:
-        return [text(override) for override in overrides if not override.is_sweep_override()] + path
+        return [text(override) for override in overrides if not override.is_sweep_override()]
 
     try:
         return compose_words(request, words(given)), given, []
