@@ -16,18 +16,27 @@ from scan_lightning.progress import progress
 PLAIN_EVERY = 15.0  # seconds between two plain lines
 
 
-def progress_bar() -> ProgressBar:
-    """Return the bar that fits the standard error."""
-    if sys.stderr.isatty():
+def progress_bar(job: str = "") -> ProgressBar:
+    """Return the bar that fits the standard error.
+
+    Args:
+        job: name of a job whose lines stand between those of others; such a job draws no bar.
+    """
+    if sys.stderr.isatty() and not job:
         return RichProgressBar(console_kwargs={"stderr": True, "highlight": False})
-    return PlainProgress()
+    return PlainProgress(f"{job}: " if job else "")
 
 
 class PlainProgress(ProgressBar):
-    """A line every quarter of a minute and one an epoch, on the standard error."""
+    """A line every quarter of a minute and one an epoch, on the standard error.
 
-    def __init__(self) -> None:
+    Args:
+        prefix: of each line.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
         super().__init__()
+        self._prefix = prefix
         self._enabled = True
         self._start = self._shown = 0.0
         self._first_batch = -1
@@ -87,7 +96,8 @@ class PlainProgress(ProgressBar):
     def _print(self, trainer: pl.Trainer, text: str) -> None:
         if self._enabled and trainer.is_global_zero:
             of = "" if trainer.max_epochs in (None, -1) else f" of {trainer.max_epochs}"
-            print(f"epoch {trainer.current_epoch + 1}{of}: {text}", file=sys.stderr, flush=True)
+            line = f"{self._prefix}epoch {trainer.current_epoch + 1}{of}: {text}"
+            print(line, file=sys.stderr, flush=True)
 
 
 class EncodingProgress(pl.Callback):
