@@ -114,20 +114,20 @@ class LastCheckpoint(ModelCheckpoint):
         )
         if trainer.global_step == trainer.max_steps:
             trainer.should_stop = True  # this way Lightning validates before it stops within an epoch
-        if due and stepped and not (trainer.should_stop or last_of_epoch or trainer.fast_dev_run):
+        if due and stepped and not (trainer.should_stop or last_of_epoch or _fast_dev_run(trainer)):
             # Lightning logs a step after this hook: the rows that a checkpoint counts must be written before.
             trainer._logger_connector.update_train_step_metrics()
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the state that was validated."""
-        if trainer.state.fn == "fit" and not (trainer.sanity_checking or trainer.fast_dev_run):
+        if trainer.state.fn == "fit" and not (trainer.sanity_checking or _fast_dev_run(trainer)):
             self.validated_step = trainer.global_step
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the state at the end of fit, where no validation came last."""
-        if self.saved_step != trainer.global_step and not trainer.fast_dev_run:
+        if self.saved_step != trainer.global_step and not _fast_dev_run(trainer):
             self._save(trainer)
 
     def on_exception(
@@ -141,9 +141,12 @@ class LastCheckpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Let a validation that was stopped begin again when the run is resumed."""
+        """Let a validation that was stopped begin again when the run is resumed; count the step before it."""
+        loop = checkpoint["loops"]["fit_loop"]
         if trainer.validating and self.validated_step != trainer.global_step:
-            _restart_validation(checkpoint["loops"]["fit_loop"])
+            _restart_validation(loop)
+        elif trainer.validating and _only_the_end_validates(trainer):
+            loop["epoch_loop.state_dict"]["_batches_that_stepped"] += 1
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -173,6 +176,19 @@ class LastCheckpoint(ModelCheckpoint):
         """Return the numbered saves, oldest first; those past `step` belong to an end that was given up."""
         files = sorted(Path(str(self.dirpath)).glob("step-*.ckpt"))
         return sorted(files, key=lambda file: (int(file.stem.removeprefix("step-")) <= step, file.name))
+
+
+def _fast_dev_run(trainer: pl.Trainer) -> bool:
+    return bool(getattr(trainer, "fast_dev_run", False))  # not annotated
+
+
+def _only_the_end_validates(trainer: pl.Trainer) -> bool:
+    """Whether a validation comes only because the run ends; Lightning, resumed there, misses its step."""
+    stop, trainer.should_stop = trainer.should_stop, False
+    fetcher = trainer.fit_loop._data_fetcher
+    due = fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+    trainer.should_stop = stop
+    return stop and not due
 
 
 def _restart_validation(fit_loop: dict[str, Any]) -> None:

@@ -130,7 +130,7 @@ class NaNMonitor(pl.Callback):
     def _hint(self, trainer: pl.Trainer, module: pl.LightningModule, step: int, pairs: float) -> ScanWarning:
         every = module.loss.negatives_at(step - 1) == "all"  # type: ignore[union-attr, operator]
         formula = "2 x batch x (batch - 1) x margin" if every else "2 x batch x margin"
-        value = _plateau(module.loss, pairs, step, trainer.world_size)  # type: ignore[arg-type]
+        value = _plateau(module.loss, pairs, step, trainer.world_size)
         warm = "" if every else f"a warm-up with all negatives (loss.warmup_steps={_warmup(trainer)}) or "
         return ScanWarning(
             f"step {step}: the loss has stayed at {formula} ({value:g} for {pairs:g} pairs) over "
