@@ -1,4 +1,4 @@
-"""What a stranger's checkpoint may name and hold: never a function, no code, no sizes that its weights lack."""
+"""What a stranger's checkpoint may name and hold: never a function, no code, no sizes its weights lack."""
 
 from __future__ import annotations
 
