@@ -115,7 +115,10 @@ def coerce(hint: Any, value: Any) -> Any:
         elements = get_args(hint) or (Any,)
         if origin is tuple and Ellipsis not in elements:
             _require(len(value) == len(elements))
-        return [coerce(elements[0], item) for item in value]
+        else:
+            elements = (elements[0],) * len(value)
+        items = [coerce(element, item) for element, item in zip(elements, value, strict=True)]
+        return tuple(items) if tuple in (hint, origin) else items
     if hint in (dict, Mapping) or origin in (dict, Mapping):
         _require(isinstance(value, Mapping))
         return value

@@ -70,7 +70,8 @@ def specification(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping) and all(isinstance(key, str | int | float) for key in value):
         return {key: specification(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [specification(item, name) for item in value]
+        items = [specification(item, name) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, functools.partial) and isinstance(value.func, type):
         named = inspect.signature(value.func).bind_partial(*value.args).arguments
         keywords = specification({**named, **value.keywords}, name)
@@ -132,7 +133,8 @@ def _argument(value: Any, kind: type | tuple[type, ...], **trusted: Sequence[str
             return from_specification(value, kind, **trusted)
         return {key: _argument(item, kind, **trusted) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_argument(item, kind, **trusted) for item in value]
+        items = [_argument(item, kind, **trusted) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
     return value
 
 

@@ -14,7 +14,7 @@ import torch
 from one_node import OneNodeCluster
 
 from scan_lightning.reproduce.dry import generate, shrink
-from scan_lightning.reproduce.tables import TABLES
+from scan_lightning.reproduce.paper_tables import TABLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 COMMAND = [sys.executable, "-m", "scan_lightning"]

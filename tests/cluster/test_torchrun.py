@@ -11,7 +11,7 @@ import pytest
 from one_node import free_ports
 
 from scan_lightning.reproduce.dry import generate, shrink
-from scan_lightning.reproduce.tables import TABLES
+from scan_lightning.reproduce.paper_tables import TABLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 COMMAND = [sys.executable, "-m", "scan_lightning"]

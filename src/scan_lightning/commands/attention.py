@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from scan_lightning.data.store import Store
     from scan_lightning.model.checkpoint import load
     from scan_lightning.places import require_folder
-    from scan_lightning.report.attention import draw_attention, file_stem
+    from scan_lightning.report.explanation import draw_attention, file_stem
     from scan_lightning.report.figure_files import save_figure
 
     require_folder(args.out, "--out")

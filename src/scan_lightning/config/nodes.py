@@ -139,17 +139,6 @@ def section_class(schema: type[Any], name: str) -> type[Any] | None:
     return hint if inspect.isclass(hint) and dataclasses.is_dataclass(hint) else None
 
 
-def flat_keys(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values under dotted keys."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(flat_keys(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + str(name)] = value
-    return flat
-
-
 def head(key: str) -> str:
     """The section of a dotted key."""
     return key.partition(".")[0]

@@ -19,7 +19,7 @@ from scan_lightning.data.store import Store
 from scan_lightning.errors import ScanWarning
 from scan_lightning.model.checkpoint import load
 from scan_lightning.model.trained import TrainedModel
-from scan_lightning.report.attention import require_features
+from scan_lightning.report.explanation import require_features
 from scan_lightning.report.explorer import explorer_data
 from scan_lightning.report.hardest import QueryRow, query_tables
 from scan_lightning.report.page_data import BUCKETS, run_data

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
+from scan_lightning.config.devices import shares_terminal
 from scan_lightning.config.nodes import instantiate, partial
 from scan_lightning.config.schema import TrainConfig, plain
 from scan_lightning.data.datamodule import ScanDataModule
@@ -22,18 +23,18 @@ from scan_lightning.report.tables import recall_table
 from scan_lightning.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, dry
 from scan_lightning.training.callbacks.graceful_shutdown import GracefulShutdown
 from scan_lightning.training.callbacks.nan_monitor import NaNMonitor
-from scan_lightning.training.callbacks.progress import progress_bar
 from scan_lightning.training.callbacks.resume_state import ResumeState, StepSeed
 from scan_lightning.training.callbacks.run_folder import RunFolder
 from scan_lightning.training.callbacks.speed import SpeedMonitor
+from scan_lightning.training.callbacks.training_progress import progress_bar
 from scan_lightning.training.evaluation import evaluate_split
 from scan_lightning.training.init_from import init_weights
 from scan_lightning.training.loggers.metrics_csv import MetricsCSV
 from scan_lightning.training.loggers.wandb_run import WandbRun, sweep_name
 from scan_lightning.training.module import ScanModule
-from scan_lightning.training.record import RunRecord
 from scan_lightning.training.results import print_results
 from scan_lightning.training.resume import ResumePoint, check_data, finished, resume_point
+from scan_lightning.training.run_record import RunRecord
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
 
 
@@ -61,6 +62,8 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
     module = build_module(config, data)
     if config.init_from is not None:
         init_weights(module, config.init_from, config.trust)
+    if point is not None:
+        check_state(point.path, module, read_checkpoint(point.path, lazily=True)["state_dict"])
     if point is not None and finished(config, run_dir):
         print(f"{run_dir}: finished already, after {point.step} steps", file=sys.stderr)
     else:
@@ -114,7 +117,7 @@ def _fit(
             StepSeed(config.seed),
             SpeedMonitor(),
             NaNMonitor(),
-            *([] if quiet() else [progress_bar()]),
+            *([] if quiet() else [progress_bar(run_dir.name if shares_terminal() else "")]),
             *(instantiate(node, f"callbacks.{name}") for name, node in config.callbacks.items() if node),
             ResumeState(),
             shutdown,
@@ -140,7 +143,8 @@ def _fit(
 
 
 def _loggers(config: TrainConfig, run_dir: Path, point: ResumePoint | None) -> list[Logger]:
-    series = MetricsCSV(run_dir, point.step if point else None, point.series if point else None)
+    every = config.trainer.get("log_every_n_steps") or 1
+    series = MetricsCSV(run_dir, point.step if point else None, point.series if point else None, every)
     loggers: list[Logger] = [series]
     for name, node in config.logger.items():
         if node is None:
