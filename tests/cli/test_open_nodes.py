@@ -1,4 +1,4 @@
-"""Nodes in the open: options that are given, options and classes of a user's own, and what is refused of them."""
+"""Open nodes: the options given, options and classes of a user's own, and what is refused of them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from runs import MEASURED, same_tensors
 from small import small_records, write_small
 
 from scan_lightning.data.writer import write_store
+from scan_lightning.errors import ScanWarning
 
 Scan = Callable[..., int]
 Train = Callable[..., Path]
@@ -153,16 +154,15 @@ def test_a_run_with_ema_that_is_resumed_is_the_unbroken_run(train: Train) -> Non
     unbroken = train(*words, "trainer.max_epochs=2", run_dir="unbroken")
     train(*words, "trainer.max_steps=3", run_dir="broken")
     broken = train(*words, "trainer.max_epochs=2", "resume=auto", run_dir="broken")
-    for name in ("best", "last"):
-        one, other = checkpoint(unbroken, name), checkpoint(broken, name)
-        for key in ("state_dict", "current_model_state", "optimizer_states"):
-            assert same_tensors(one[key], other[key]), (name, key)
+    one, other = checkpoint(unbroken), checkpoint(broken)
+    for key in ("state_dict", "current_model_state", "optimizer_states", "averaging_state"):
+        assert same_tensors(one[key], other[key]), key
     first, second = (
         [{k: v for k, v in row.items() if k not in MEASURED} for row in rows(run, "train/loss")]
         for run in (unbroken, broken)
     )
+    assert len(first) == 2 * STEPS
     assert first == second
-    assert (unbroken / "results.json").read_text() == (broken / "results.json").read_text()
 
 
 def test_several_loggers_and_a_callback_taken_away(train: Train) -> None:
@@ -193,15 +193,17 @@ def test_overfitting_sees_the_same_pairs_every_epoch(train: Train) -> None:
     assert losses[:3] == losses[3:]
 
 
-def test_the_profiler_prints_its_table(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    train("debug=profiler")
-    printed = capsys.readouterr()
-    assert "Profiler Report" in printed.out + printed.err
+def test_the_profiler_writes_its_table(train: Train) -> None:
+    run = train("debug=profiler")
+    table = (run / "fit-profile.txt").read_text()
+    assert "optimizer_step" in table
+    assert "train_dataloader_next" in table
 
 
 def test_a_key_of_the_trainers_signature_needs_no_plus(train: Train) -> None:
     run = train("trainer.val_check_interval=0.5")
-    assert [row["step"] for row in rows(run, "val/rsum")] == ["2", "4", "5"]
+    assert [row["step"] for row in rows(run, "val/rsum")] == ["2", "4"]
+    assert json.loads((run / "results.json").read_text())["images"] == 12
 
 
 def test_threads(train: Train) -> None:
@@ -297,13 +299,10 @@ def test_an_option_of_every_group(scan: Scan, workdir: Path, small: Path, my_par
     assert config["checkpointing"]["every_steps"] == 2
     assert "corpus" not in config
     parts = checkpoint(run)["hyper_parameters"]
-    for part, name in {
-        "similarity": "Chan",
-        "model": "Model",
-        "loss": "Loss",
-        "scheduler": "Schedule",
-    }.items():
-        assert parts[part]["_target_"] == f"{my_parts}.{name}"
+    for part in ("model", "loss", "optimizer"):
+        assert parts[part]["_target_"] == f"{my_parts}.{part.title()}"
+    assert parts["similarity"]["_target_"] == f"{my_parts}.Chan"
+    assert parts["scheduler"]["_target_"] == f"{my_parts}.Schedule"
     assert rates(run) == pytest.approx([0.05] * STEPS + [0.025] * STEPS)
     assert (run / "note.txt").read_text() == f"{2 * STEPS} {workdir}"
     lines = [json.loads(line) for line in (run / "lines.jsonl").read_text().splitlines()]
@@ -317,7 +316,8 @@ def test_own_encoders(train: Train, scan: Scan, workdir: Path, my_parts: str) ->
     own_option(workdir, "model/regions", "own", f"_target_: {my_parts}.Regions\n")
     own_option(workdir, "model/words", "own", f"_target_: {my_parts}.Words\nwidth: 10\n")
     own = ["-cd", "mine", "model/regions=own", "model/words=own", "model.regions.twice=true"]
-    run = train(*own, "~model.word_size")
+    with pytest.warns(ScanWarning, match="model.word_size has no effect with model.words"):
+        run = train(*own)
     model = checkpoint(run)["hyper_parameters"]["model"]
     assert model["regions"] == {"_target_": f"{my_parts}.Regions", "_partial_": True, "twice": True}
     assert checkpoint(run)["state_dict"]["model.text_encoder.embed.weight"].shape[1] == 10
@@ -381,12 +381,11 @@ def test_a_similarity_of_ones_own_is_swept_resumed_and_evaluated(
     assert first["rsum"] == second["rsum"]
     capsys.readouterr()
     assert scan(*attention, "--out", "drawn", "--trust", my_parts) == 2
-    assert "Chan has no attention weights to show" in capsys.readouterr().err
+    assert "knows no boxes" in capsys.readouterr().err  # it was loaded
 
 
-def test_the_command_itself_finds_modules_beside_it(
-    workdir: Path, small: Path, my_parts: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.mark.slow
+def test_the_command_itself_finds_modules_beside_it(workdir: Path, small: Path, my_parts: str) -> None:
     """As the console script starts it: the working directory is not on the Python path."""
     shutil.copy(small, workdir / "small.h5")
     own_option(workdir, "attention", "chan", f"_target_: {my_parts}.Chan\n")
@@ -405,20 +404,23 @@ def test_the_command_itself_finds_modules_beside_it(
 # -- Hydra's own flags
 
 
-def test_info_prints_what_hydra_composed(scan: Scan, workdir: Path, my_parts: str, capsys) -> None:
+def test_info_prints_what_hydra_composed(workdir: Path, my_parts: str) -> None:
+    """In a process of its own: Hydra then logs what it does, for as long as the process lives."""
     write_own(workdir, my_parts)
-    assert scan("train", "--info", "defaults", "-cd", "mine", "attention=own", "data.path=a.h5") == 0
-    out = capsys.readouterr().out
-    assert "Defaults List" in out
-    assert "attention/own" in out
-    assert my_parts not in sys.modules
-    assert scan("train", "--info", "searchpath", "-cd", "mine") == 0
-    assert str(workdir / "mine") in capsys.readouterr().out
+
+    def printed(*words: str) -> str:
+        command = [sys.executable, "-m", "scan_lightning", "train", "-cd", "mine", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    defaults = printed("--info", "defaults", "attention=own", "data.path=a.h5")
+    assert "Defaults List" in defaults
+    assert "attention/own" in defaults
+    assert str(workdir / "mine") in printed("--info", "searchpath")
     assert sorted(path.name for path in workdir.iterdir()) == ["a.h5", "mine", f"{my_parts}.py"]
 
 
 def test_a_primary_configuration_of_ones_own(scan: Scan, workdir: Path, training, capsys) -> None:
-    own_option(workdir, ".", "paper", "defaults:\n  - config\n  - _self_\nseed: 7\nnote: mine\n")
+    own_option(workdir, ".", "paper", "defaults:\n  - config\n  - _self_\nseed: 7\n")
     words = ["-cd", "mine", "--config-name", "paper", "data.path=a.h5", "run_dir=run"]
     assert scan("train", *words, "attention.smoothing=4") == 0, capsys.readouterr().err
     ((config, _),) = training.calls
@@ -499,7 +501,8 @@ def refused(scan: Scan, workdir: Path, capsys: pytest.CaptureFixture[str], *word
         ),
         (
             "attention._target_=torch.nn.Identity",
-            "attention._target_: found torch.nn.Identity; expected a class derived from scan_lightning.Similarity",
+            "attention._target_: found torch.nn.Identity; expected a class derived from "
+            "scan_lightning.Similarity",
         ),
         (
             "+callbacks.x._target_=torch.optim.Adam",
@@ -512,8 +515,8 @@ def refused(scan: Scan, workdir: Path, capsys: pytest.CaptureFixture[str], *word
         ),
         (
             "+callbacks.x._target_=my_missing.Thing",
-            "callbacks.x._target_: my_missing.Thing cannot be imported (No module named 'my_missing'); modules "
-            "are found on the Python path and in the working directory",
+            "callbacks.x._target_: my_missing.Thing cannot be imported (No module named 'my_missing'); "
+            "modules are found on the Python path and in the working directory",
         ),
         (
             "+callbacks.x={_target_: MINE.Note, path: a, size: 3}",
@@ -522,22 +525,25 @@ def refused(scan: Scan, workdir: Path, capsys: pytest.CaptureFixture[str], *word
         ("+callbacks.x._target_=MINE.Note", "callbacks.x.path: missing; give callbacks.x.path=VALUE"),
         ("+callbacks.x.path=a", "callbacks.x._target_: missing; name the class that the section describes"),
         (
-            "optimizer._target_=torch.optim.AdamV",
-            "optimizer._target_: torch.optim.AdamV cannot be imported (No module named 'torch.optim.AdamV'); did "
-            "you mean torch.optim.AdamW?",
+            "optimizer._target_=torch.optim.AdamWW",
+            "optimizer._target_: torch.optim.AdamWW cannot be imported (No module named "
+            "'torch.optim.AdamWW'); did you mean torch.optim.AdamW?",
         ),
-        ("optimizer.lr=-1", "optimizer: torch.optim.Adam cannot be built (Invalid learning rate: -1.0); give "
+        ("optimizer.lr=-1", "optimizer: torch.optim.Adam cannot be built (Invalid learning rate: -1); give "
          "arguments that it takes"),
         ("optimizer.params=[1]", "optimizer.params: set by the program; leave it out"),
         ("optimizer.fused=perhaps", "optimizer.fused: found 'perhaps'; expected true or false or null"),
         (
             "optimizer.groups.text_encoder.lrr=1",
-            "optimizer.groups.text_encoder.lrr: there is no such key; did you mean optimizer.groups.text_encoder.lr?",
+            "optimizer.groups.text_encoder.lrr: there is no such key; did you mean "
+            "optimizer.groups.text_encoder.lr?",
         ),
         ("scheduler.step_size=3", "scheduler.step_size: there is no such key; scheduler takes decay_epoch, "
          "decay_factor, warmup_steps, interval, frequency, monitor"),
-        ("trainer.devices=0", "trainer.devices: found 0; expected an integer, at least 1, or -1: all there are"),
-        ("trainer.max_epochs=0", "trainer.max_epochs: found 0; expected an integer, at least 1, or -1: no limit"),
+        ("trainer.devices=0", "trainer.devices: found 0; expected an integer, at least 1, or -1: all there "
+         "are"),
+        ("trainer.max_epochs=0", "trainer.max_epochs: found 0; expected an integer, at least 1, or -1: no "
+         "limit"),
         ("trainer.logger=true", "trainer.logger: set by the program; leave it out"),
         ("attention.smoothing=null", "attention.smoothing: found null; expected a number, above 0"),
     ],
@@ -566,7 +572,7 @@ def test_faults_of_several_nodes_come_in_one_message(
     keys = ["seed", "data.seed", "attention.smoothing", "loss.margn", "loss.negatives_scope"]
     keys += ["optimizer._target_", "scheduler.warmup_steps", "trainer.val_check_interval"]
     keys += ["callbacks.broken", "logger.gone._target_", "resume"]
-    assert [line.strip().partition(":")[0] for line in lines[1:]] == keys
+    assert sorted(line.strip().partition(":")[0] for line in lines[1:]) == sorted(keys)
 
 
 def test_a_group_of_weights_that_there_is_not(train: Train, scan: Scan, workdir: Path, capsys) -> None:
