@@ -136,6 +136,9 @@ class ScanModule(pl.LightningModule):
         self.log("train/loss", total, prog_bar=True, on_epoch=False)
         self.log("train/pairs", pairs, on_epoch=False)
         self.log("train/lr", self._rate(), on_epoch=False)
+        # The step that the row belongs to; Lightning's own count is one behind, or two after some resumes.
+        self.log("step", float(self.global_step + 1), on_epoch=False)
+        self.log("epoch", float(self.current_epoch), on_epoch=False)
         return {"loss": loss, "train/loss": total, "train/pairs": pairs}
 
     def on_fit_start(self) -> None:
@@ -246,10 +249,12 @@ class ScanModule(pl.LightningModule):
         )
         self.metrics = RetrievalMetrics.from_ranks(self.ranks)
         # Equal on every process: a maximum changes nothing, and Lightning does not warn.
+        values = self.metrics.flat(stage)
+        if self.trainer.state.fn == "fit":
+            values |= {"step": float(self.global_step), "epoch": float(self.current_epoch)}
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         figures = {
-            name: torch.tensor(value, dtype=dtype, device=self.device)
-            for name, value in self.metrics.flat(stage).items()
+            name: torch.tensor(value, dtype=dtype, device=self.device) for name, value in values.items()
         }
         for name, value in figures.items():
             self.log(

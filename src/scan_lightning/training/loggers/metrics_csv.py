@@ -82,9 +82,9 @@ class MetricsCSV(Logger):
 
         Args:
             metrics: of a step or of a validation; others wait for the row of their step.
-            step: Lightning's count of optimizer steps before this one.
+            step: the optimizer step, as the module logs it.
         """
-        number = (step or 0) + 1
+        number = int(step or 0)
         validated = "val/rsum" in metrics
         row = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
         if not validated and "train/loss" not in row:

@@ -110,15 +110,14 @@ class WandbRun(Logger):
 
         Args:
             metrics: series, or wandb media.
-            step: Lightning's count of optimizer steps before this one; wandb's rows carry the step itself, as
-                metrics.csv. Rows before the run's own are left out: a run resumed from an older checkpoint
-                repeats them exactly.
+            step: the optimizer step, as the module logs it. Rows before the run's own are left out: a run
+                resumed from an older checkpoint repeats them exactly.
         """
         run = self.experiment
         if step is None:
             run.log(dict(metrics))
-        elif step + 1 >= run.step:
-            run.log({**metrics, "step": step + 1}, step=step + 1)
+        elif step >= run.step:
+            run.log({**metrics, "step": step}, step=step)
 
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Note the best validation, and what to upload: the files go once, when training ends."""
