@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from scan_lightning.config.devices import shares_terminal
 from scan_lightning.config.nodes import instantiate, partial
 from scan_lightning.config.schema import TrainConfig, plain
 from scan_lightning.data.datamodule import ScanDataModule
+from scan_lightning.errors import ScanError
 from scan_lightning.files import link_file
 from scan_lightning.model.checkpoint import check_state, read_checkpoint
 from scan_lightning.quiet import quiet
@@ -32,6 +34,7 @@ from scan_lightning.training.init_from import init_weights
 from scan_lightning.training.loggers.metrics_csv import MetricsCSV
 from scan_lightning.training.loggers.wandb_run import WandbRun, sweep_name
 from scan_lightning.training.module import ScanModule
+from scan_lightning.training.optimizers import build_optimizer
 from scan_lightning.training.results import print_results
 from scan_lightning.training.resume import ResumePoint, check_data, finished, resume_point
 from scan_lightning.training.run_record import RunRecord
@@ -60,6 +63,8 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
         check_data(point, data)
     torch.manual_seed(config.seed)
     module = build_module(config, data)
+    build_optimizer(module.optimizer, module)  # refused before the run's folder is made
+    _check_interval(config.trainer, data)
     if config.init_from is not None:
         init_weights(module, config.init_from, config.trust)
     if point is not None:
@@ -84,6 +89,23 @@ def build_module(config: TrainConfig, data: ScanDataModule) -> ScanModule:
         scheduler=partial(config.scheduler, "scheduler") if config.scheduler else None,
         loss=instantiate(config.loss, "loss"),
     )
+
+
+def _check_interval(trainer: Mapping[str, Any], data: ScanDataModule) -> None:
+    """Refuse to validate less often than once an epoch by `val_check_interval`.
+
+    Raises:
+        ScanError: it is longer than an epoch.
+    """
+    interval, limit = trainer.get("val_check_interval"), trainer.get("limit_train_batches")
+    steps = data.steps_per_epoch
+    if limit is not None:
+        steps = min(steps, limit) if isinstance(limit, int) else int(steps * limit)
+    if trainer.get("check_val_every_n_epoch", 1) and isinstance(interval, int) and interval > steps:
+        raise ScanError(
+            f"trainer.val_check_interval: found {interval}, an epoch has {steps} batches; give fewer, or "
+            "trainer.check_val_every_n_epoch=null to count over epochs"
+        )
 
 
 def _fit(
