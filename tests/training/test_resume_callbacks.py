@@ -80,7 +80,9 @@ def make(configure: Configure) -> Make:
     """Return a function that makes a config of three epochs of five steps."""
 
     def make(run_dir: Path, case: str, **changes: Any) -> TrainConfig:
-        epochs = {"trainer": {"max_epochs": 6 if case == "early stopping" else 3}}
+        epochs: dict[str, Any] = {"trainer": {"max_epochs": 6 if case == "early stopping" else 3}}
+        if case == "within epochs":
+            epochs["trainer"]["val_check_interval"] = 2
         callbacks = {"ema": EMA, "early stopping": STOPPING}.get(case, {})
         config = configure(run_dir, callbacks=callbacks, **{**epochs, **changes})
         node = {"plateau": PLATEAU, "cosine": COSINE}.get(case)
@@ -91,7 +93,7 @@ def make(configure: Configure) -> Make:
     return make
 
 
-CASES = ["ema", "early stopping", "plateau", "cosine"]
+CASES = ["ema", "early stopping", "plateau", "cosine", "within epochs"]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -114,7 +116,7 @@ def test_stopped_by_sigterm_within_each_validation(make: Make, tmp_path: Path, c
     unbroken = make(tmp_path / "unbroken", case)
     start(unbroken)
     broken = make(tmp_path / "broken", case, resume="auto")
-    for part, step in enumerate((5, 10, 15)):
+    for part, step in enumerate((2, 4, 7, 9, 12, 14) if case == "within epochs" else (5, 10, 15)):
         with sigterm_in_validation(1 if part == 0 else 2), pytest.raises(KeyboardInterrupt):
             start(broken)
         assert checkpoint(broken)["global_step"] == step
