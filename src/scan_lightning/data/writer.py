@@ -13,7 +13,7 @@ import numpy as np
 
 from scan_lightning.data.boxes import stored_boxes
 from scan_lightning.data.caption_writer import CaptionWriter, Link, write_array
-from scan_lightning.data.format import FEATURE_DTYPES, FORMAT, SPLIT_CODES, VERSION, split_dtype
+from scan_lightning.data.format import FEATURE_DTYPES, FORMAT, SPLIT_CODES, TEXT_BYTES, VERSION, split_dtype
 from scan_lightning.data.hdf5_file import new_file, reserve
 from scan_lightning.data.header import refuse_other_file
 from scan_lightning.data.region_writer import BlockWriter, FeatureCaster
@@ -129,7 +129,15 @@ class _StoreWriter:
             for group in ("image", "region", "caption", "lexicon", "checksum"):
                 file.create_group(group)
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            file.attrs.update({"format": FORMAT, "version": VERSION, "created": created, **attributes})
+            for name, value in {
+                "format": FORMAT,
+                "version": VERSION,
+                "created": created,
+                **attributes,
+            }.items():
+                text = value.encode() if isinstance(value, str) else None  # of fixed length: in no heap
+                kind = None if text is None else h5py.string_dtype("utf-8", max(len(text), 1))
+                file.attrs.create(name, value if text is None else text, dtype=kind)
             shape = (regions, attributes["feature_dim"])
             self.features = BlockWriter(file, "region/features", shape, dtype)
             self.boxes = BlockWriter(file, "region/boxes", (regions, 4), "float32")
@@ -201,6 +209,11 @@ def _require_storable(name: str, texts: Iterable[str]) -> None:
         if "\0" in text:
             raise ScanError(f"{name}: the string {text!r} holds a zero byte. Correct the source file.")
         try:
-            text.encode("utf-8")
+            size = len(text.encode("utf-8"))
         except UnicodeEncodeError as error:
             raise ScanError(f"{name}: the string {text!r} is not UTF-8. Correct the source file.") from error
+        if size > TEXT_BYTES:
+            raise ScanError(
+                f"{name}: the string {text[:40]!r}... has {size:,} bytes; a store takes {TEXT_BYTES:,}. "
+                "Shorten it."
+            )

@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from scan_lightning.data.header import READ_ERRORS, first_line
+from scan_lightning.data.datasets import READ_ERRORS, first_line
 from scan_lightning.data.layouts.caption_index import read_captions
 from scan_lightning.data.layouts.source_files import find_files, iter_lines, unreadable
 from scan_lightning.data.layouts.sources import Features, Found, Source, join
