@@ -18,9 +18,10 @@ BUILD = """write a store from region features and captions
 The store appears under its name only when it is complete and on the disk. Layouts:
   scan-release   {train,dev,test,testall}_ims.npy and _caps.txt, as released with SCAN
   bottom-up-tsv  *.tsv with base64 columns, one image a line
-  npz-folder     one .npz an image
-  hdf5-vqa       image_features, image_bb, pos_boxes in .hdf5
-The last three take captions from Karpathy's dataset_*.json, or from {split}_ids.txt and _caps.txt."""
+  npz-folder     one .npz or .npy an image
+  hdf5-vqa       image_features, image_bb, pos_boxes in .hdf5, or a dataset or group an image
+The last three take captions from the file beside them that holds some: Karpathy's or COCO's JSON, a list of
+image and caption, a table with a header, Flickr8k.token.txt; or from {split}_ids.txt and _caps.txt."""
 CHECK = """verify everything a store claims
 
 Counts, offsets, finite features, owners of captions, ids, boxes, lexicon, every block checksum
@@ -64,7 +65,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = subcommand("build", BUILD, example, _build, out=True)
     add("--layout", required=True, choices=LAYOUTS, help="how the files are laid out")
     add("--root", required=True, type=Path, metavar="DIR", help="the folder with the files")
-    add("--captions", type=Path, metavar="PATH", help="captions, when they are elsewhere")
+    add("--captions", type=Path, metavar="PATH", help="captions: a file, or the folder they are in")
+    add(
+        "--split",
+        type=_shares,
+        metavar="T/V/T",
+        help="divide train/val/test where captions say no split: 80/10/10",
+    )
+    add("--splits", nargs="+", choices=SPLITS, help="only these splits")
     dtype = "how features are stored (default: float16)"
     add("--dtype", choices=FEATURE_DTYPES, default="float16", help=dtype)
 
@@ -107,6 +115,15 @@ def _positive(text: str) -> int:
     return value
 
 
+def _shares(text: str) -> tuple[int, ...]:
+    parts = text.split("/")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts) or not sum(map(int, parts)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not three shares of train, val and test, as in 80/10/10"
+        )
+    return tuple(map(int, parts))
+
+
 def _build(args: argparse.Namespace) -> int:
     from scan_lightning.data.header import refuse_other_file
     from scan_lightning.data.layouts.sources import open_layout
@@ -115,7 +132,7 @@ def _build(args: argparse.Namespace) -> int:
 
     refuse_existing(args.out, args.overwrite)
     refuse_other_file(args.out)
-    source = open_layout(args.layout, args.root, args.captions)
+    source = open_layout(args.layout, args.root, args.captions, args.split, args.splits)
     for note in source.notes:
         print(f"note: {note}")
     write_store(
