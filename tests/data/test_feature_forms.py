@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from store_help import fault_of, run_data, write_release
 
+from scan_lightning.data.check import check_store
 from scan_lightning.data.store import Store
 
 RNG = np.random.default_rng(0)
@@ -130,6 +131,22 @@ def test_a_build_that_loses_a_split_is_refused(root: Path) -> None:
     assert "none of the 1 images of split train" in message
     assert "give --splits test" in message
     assert build("npz-folder", root, "--splits", "test").splits == {"test": 1}
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize("size", [0, 640])
+def test_boxes_between_0_and_1_are_scaled_when_all_are(
+    root: Path, pixels: bool, size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boxes = np.array([[0, 0, 0.5, 1.0005], [0.25, 0.5, 1, 1], [0, 0, 0.1, 0.1], [np.nan] * 4], np.float32)
+    for name, table in (("1", ONE), ("2", TWO)):
+        own = boxes * (100 if pixels and name == "2" else 1)
+        np.savez(root / f"{name}.npz", x=table, bbox=own, img_w=size, img_h=size * 3 // 4)
+    store = build("npz-folder", root)
+    assert ("all boxes lie between 0 and 1" in capsys.readouterr().out) == (not pixels)
+    expected = np.clip(boxes, 0, 1) * (np.array([640, 480] * 2, np.float32) if size else np.nan)
+    np.testing.assert_array_equal(store.boxes(0), boxes if pixels else expected)
+    assert check_store(store.path, progress=False) == []
 
 
 # -- tables

@@ -135,7 +135,7 @@ def _build(args: argparse.Namespace) -> int:
     source = open_layout(args.layout, args.root, args.captions, args.split, args.splits)
     for note in source.notes:
         print(f"note: {note}")
-    write_store(
+    notes = write_store(
         args.out,
         source.records(),
         source=source.name,
@@ -145,6 +145,8 @@ def _build(args: argparse.Namespace) -> int:
         dtype=args.dtype,
         overwrite=args.overwrite,
     )
+    for note in notes:
+        print(f"note: {note}")
     return _print_written(args.out)
 
 

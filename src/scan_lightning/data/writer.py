@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from scan_lightning.data.boxes import stored_boxes
+from scan_lightning.data.boxes import are_shares, stored_boxes
 from scan_lightning.data.caption_writer import CaptionWriter, Link, write_array
 from scan_lightning.data.format import FEATURE_DTYPES, FORMAT, SPLIT_CODES, TEXT_BYTES, VERSION, split_dtype
 from scan_lightning.data.hdf5_file import new_file, reserve
@@ -67,7 +67,7 @@ def write_store(
     tokenizer_name: str = "spacy-en-lower",
     progress: bool = True,
     overwrite: bool = True,
-) -> None:
+) -> tuple[str, ...]:
     """Write records to a store; features are never all in memory.
 
     Args:
@@ -82,6 +82,9 @@ def write_store(
         tokenizer_name: Key of `text.TOKENIZERS`.
         progress: Show progress on stderr.
         overwrite: Replace an existing store; False refuses. Another file is never replaced.
+
+    Returns:
+        What the user should know about how the records were stored.
 
     Raises:
         ScanError: a record is wrong, totals differ, or the file cannot be written.
@@ -104,6 +107,7 @@ def write_store(
                 start, count = writer.finish()
         with writing(target):
             write_seal(partial, start, count)
+    return tuple(writer.notes)
 
 
 class _StoreWriter:
@@ -123,6 +127,8 @@ class _StoreWriter:
         self.ids: dict[str, str] = {}  # id -> split
         self.sizes: list[tuple[int, int]] = []
         self.offsets = [0]
+        self.shares, self.boxed = True, 0  # whether all boxes are shares of the picture; how many are known
+        self.notes: list[str] = []
         self.caster = FeatureCaster(dtype, attributes["feature_dim"])
         with writing(target):
             reserve(file)
@@ -166,6 +172,8 @@ class _StoreWriter:
         features = self.caster.cast(record.features, f"{place}{name}")
         place = f"{record.boxes_where}: " if record.boxes_where else place
         boxes = stored_boxes(record.boxes, len(features), record.width, record.height, f"{place}{name}")
+        self.shares &= are_shares(boxes)
+        self.boxed += int(np.isfinite(boxes[:, 0]).sum())
         row, region = len(self.ids), self.offsets[-1]
         if row == self.images or region + len(features) > self.regions:
             self._raise_totals(row + 1, region + len(features), "at least ")
@@ -182,6 +190,8 @@ class _StoreWriter:
         if (len(self.ids), self.offsets[-1]) != (self.images, self.regions):
             self._raise_totals(len(self.ids), self.offsets[-1], "")
         self.features.finish()
+        if self.shares and self.boxed:
+            self._scale_boxes()
         self.boxes.finish()
         self.captions.finish()
         codes = np.array([SPLIT_CODES[split] for split in self.ids.values()], dtype=split_dtype())
@@ -194,6 +204,20 @@ class _StoreWriter:
         self.file.flush()
         self.file.attrs["complete"] = True
         return stored.get_offset(), stored.get_storage_size()
+
+    def _scale_boxes(self) -> None:
+        """Bring boxes that are shares of the picture to pixels; they are unknown where its size is."""
+        sizes, offsets = np.array(self.sizes, dtype=np.float32), np.array(self.offsets)
+        sizes[(sizes == 0).any(axis=1)] = np.nan
+
+        def scaled(first: int, boxes: np.ndarray) -> np.ndarray:
+            owners = np.searchsorted(offsets, np.arange(first, first + len(boxes)), side="right") - 1
+            return np.multiply(np.clip(boxes, 0, 1), np.tile(sizes[owners], 2), dtype=np.float32)
+
+        self.boxes.rewrite(scaled)
+        lost = int(np.isnan(sizes[:, 0]).sum())
+        unknown = f", unknown for {lost:,} images without a size" if lost else ""
+        self.notes.append(f"all boxes lie between 0 and 1: scaled by the pictures' sizes to pixels{unknown}.")
 
     def _raise_totals(self, images: int, regions: int, least: str) -> None:
         raise ScanError(
