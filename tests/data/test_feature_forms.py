@@ -211,6 +211,34 @@ def test_a_pipe_among_the_features_is_refused(root: Path) -> None:
     assert "1.npz: is a pipe" in fault_of(lambda: build("npz-folder", root))
 
 
+# -- data check
+
+
+def test_check_names_every_image_that_cannot_be_stored(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    captions = [{"image": f"{name}.jpg", "caption": "x", "split": "test"} for name in "123"]
+    (root / "c.json").write_text(json.dumps(captions))
+    for name, table, boxes in (("1", ONE * np.nan, BOXES), ("2", TWO, BOXES), ("3", TWO, BOXES[:, ::-1])):
+        np.savez(root / f"{name}.npz", x=table, bbox=boxes)
+        (root / f"{name}.tsv").write_text(
+            _line(name, table).replace("\t64\t", "\t6\t" if name == "3" else "\t64\t")
+        )
+        with h5py.File(root / f"{name}.h5", "w") as file:
+            file["features"], file["boxes"], file["ids"] = table[None], boxes[None], [name]
+    for layout, ending in (("npz-folder", ".npz"), ("bottom-up-tsv", ".tsv"), ("hdf5-vqa", ".h5")):
+        assert run_data("check", "--layout", layout, root, "--captions", root / "c.json") == 2
+        error = capsys.readouterr().err
+        assert f"1{ending}" in error
+        assert f"3{ending}" in error
+        assert f"2{ending}" not in error
+        assert "2 problems" in error
+        (root / f"1{ending}").unlink()
+        (root / f"3{ending}").unlink()
+        assert run_data("check", "--layout", layout, root, "--captions", root / "c.json") == 0
+        assert "no problem (1 images in" in capsys.readouterr().out
+
+
 # -- the released layout with the names of the pictures
 
 

@@ -110,6 +110,25 @@ def write_store(
     return tuple(writer.notes)
 
 
+def checked_arrays(record: ImageRecord, caster: FeatureCaster) -> tuple[np.ndarray, np.ndarray]:
+    """Features (k, D) and boxes (k, 4) of a record as a store holds them; a ScanError says what is wrong."""
+    place = f"{record.where}: " if record.where else ""
+    name = f"{place}image {record.id!r}"
+    _require_storable(name, (record.id, *record.captions))
+    if not (0 <= record.width < _SIZE_LIMIT and 0 <= record.height < _SIZE_LIMIT):
+        raise ScanError(
+            f"{name}: the picture is {record.width} x {record.height} pixels; expected sizes from 0 "
+            "(unknown) on. Correct the source file."
+        )
+    if record.split not in SPLIT_CODES:
+        raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
+    name = f"image {record.id!r} (split {record.split})"
+    features = caster.cast(record.features, f"{place}{name}")
+    place = f"{record.boxes_where}: " if record.boxes_where else place
+    boxes = stored_boxes(record.boxes, len(features), record.width, record.height, f"{place}{name}")
+    return features, boxes
+
+
 class _StoreWriter:
     """The state of one store being written."""
 
@@ -160,18 +179,7 @@ class _StoreWriter:
                 f"{name}: comes twice ({self.ids[record.id]}, {record.split}). "
                 "Ids must be unique over all splits; remove one or give it another id."
             )
-        _require_storable(name, (record.id, *record.captions))
-        if not (0 <= record.width < _SIZE_LIMIT and 0 <= record.height < _SIZE_LIMIT):
-            raise ScanError(
-                f"{name}: the picture is {record.width} x {record.height} pixels; expected sizes from 0 "
-                "(unknown) on. Correct the source file."
-            )
-        if record.split not in SPLIT_CODES:
-            raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
-        name = f"image {record.id!r} (split {record.split})"
-        features = self.caster.cast(record.features, f"{place}{name}")
-        place = f"{record.boxes_where}: " if record.boxes_where else place
-        boxes = stored_boxes(record.boxes, len(features), record.width, record.height, f"{place}{name}")
+        features, boxes = checked_arrays(record, self.caster)
         self.shares &= are_shares(boxes)
         self.boxed += int(np.isfinite(boxes[:, 0]).sum())
         row, region = len(self.ids), self.offsets[-1]
@@ -212,7 +220,8 @@ class _StoreWriter:
 
         def scaled(first: int, boxes: np.ndarray) -> np.ndarray:
             owners = np.searchsorted(offsets, np.arange(first, first + len(boxes)), side="right") - 1
-            return np.multiply(np.clip(boxes, 0, 1), np.tile(sizes[owners], 2), dtype=np.float32)
+            pixels: np.ndarray = np.clip(boxes, 0, 1) * np.tile(sizes[owners], 2)
+            return pixels
 
         self.boxes.rewrite(scaled)
         lost = int(np.isnan(sizes[:, 0]).sum())

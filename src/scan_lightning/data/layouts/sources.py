@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from scan_lightning.data.layouts.caption_files import read_captions
-from scan_lightning.data.layouts.caption_index import CaptionIndex
+from scan_lightning.data.layouts.caption_index import CaptionIndex, Entry
 from scan_lightning.data.layouts.source_files import find_files, reading
-from scan_lightning.data.writer import ImageRecord
+from scan_lightning.data.region_writer import FeatureCaster
+from scan_lightning.data.writer import ImageRecord, checked_arrays
 from scan_lightning.errors import ScanError, ScanWarning
+from scan_lightning.progress import progress
 
 LAYOUTS = ("scan-release", "bottom-up-tsv", "npz-folder", "hdf5-vqa")
 
@@ -31,6 +33,7 @@ class Source:
     feature_dim: int
     records: Callable[[], Iterator[ImageRecord]]  # starts reading, an image at a time
     notes: tuple[str, ...] = ()  # what the user should know about the data
+    readers: Sequence[Callable[[], ImageRecord]] = ()  # each record by itself, where the layout can
 
 
 def open_layout(
@@ -155,13 +158,15 @@ def join(
         notes.append(
             f"{without_features.total():,} captioned images have no features here: left out ({splits})."
         )
+    readers = [partial(_record, image, captions.entries[row]) for row, image in chosen.items()]
     return Source(
         name=f"{layout} {root.resolve().name}, captions {captions.origin.name}",
         images=len(chosen),
         regions=sum(image.regions for image in chosen.values()),
         feature_dim=feature_dim,
-        records=partial(_records, chosen, captions),
+        records=lambda: (read() for read in readers),
         notes=tuple(notes),
+        readers=readers,
     )
 
 
@@ -191,16 +196,23 @@ def _whole(images: list[Found]) -> Found:
     return whole[0][0]
 
 
-def _records(chosen: dict[int, Found], captions: CaptionIndex) -> Iterator[ImageRecord]:
-    for row, image in chosen.items():
-        entry, read = captions.entries[row], image.read()
-        yield ImageRecord(
-            entry.id,
-            str(entry.split),
-            read.width,
-            read.height,
-            read.features,
-            read.boxes,
-            entry.captions,
-            where=image.where,
-        )
+def _record(image: Found, entry: Entry) -> ImageRecord:
+    read = image.read()
+    sizes = read.width, read.height
+    return ImageRecord(
+        entry.id, str(entry.split), *sizes, read.features, read.boxes, entry.captions, where=image.where
+    )
+
+
+def check_layout(source: Source, root: Path) -> list[str]:
+    """Read everything that a build would; a line for each image that is damaged or cannot be stored."""
+    problems, caster = [], FeatureCaster("float32", source.feature_dim)
+    with progress("reading values", len(source.readers), "images") as advance:
+        for read in source.readers:
+            try:
+                with reading(root):
+                    checked_arrays(read(), caster)
+            except ScanError as error:
+                problems.append(str(error))
+            advance(1)
+    return problems
