@@ -166,7 +166,7 @@ TSV_FAULTS: dict[str, tuple[Callable[[list[str]], str], list[str]]] = {
     ),
     "no number": (lambda lines: lines[0].replace("\t640\t", "\twide\t"), ["line 1", "image_w"]),
     "no boxes": (lambda lines: lines[0].replace("\t10\t", "\t0\t"), ["line 1", "num_boxes"]),
-    "cut short": (lambda lines: "\n".join(lines)[:-9], ["line 6", "cut short", "9 bytes"]),
+    "cut short": (lambda lines: "\n".join(lines)[:-9], ["line 6", "cut short"]),
     "no base64": (
         lambda lines: "\n".join([lines[0], lines[1][:-8] + "!!!!!!!!"]),
         ["line 2", "'42'", "base64"],

@@ -154,15 +154,9 @@ class _StoreWriter:
             for group in ("image", "region", "caption", "lexicon", "checksum"):
                 file.create_group(group)
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            for name, value in {
-                "format": FORMAT,
-                "version": VERSION,
-                "created": created,
-                **attributes,
-            }.items():
-                text = value.encode() if isinstance(value, str) else None  # of fixed length: in no heap
-                kind = None if text is None else h5py.string_dtype("utf-8", max(len(text), 1))
-                file.attrs.create(name, value if text is None else text, dtype=kind)
+            attributes = {"format": FORMAT, "version": VERSION, "created": created, **attributes}
+            for name, value in attributes.items():  # strings of fixed length: HDF5 can hang on its heaps
+                file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
             shape = (regions, attributes["feature_dim"])
             self.features = BlockWriter(file, "region/features", shape, dtype)
             self.boxes = BlockWriter(file, "region/boxes", (regions, 4), "float32")

@@ -48,6 +48,18 @@ def table_shape(
     return (shape[0] * shape[1], shape[2]) if grid else (shape[0], shape[1])
 
 
+def image_shape(
+    where: str,
+    names: Collection[str],
+    header: Callable[[str], tuple[tuple[int, ...], np.dtype[np.generic]]],
+    read: Callable[[str], np.ndarray],
+) -> tuple[int, int]:
+    """(k, D) of an image without reading its features; `header` gives an array's shape and type."""
+    name, count = feature_name(where, names), first_of(names, COUNT)
+    rows, width = table_shape(where, name, *header(name))
+    return (rows if count is None else region_count(where, read(count), rows)), width
+
+
 def image_features(where: str, names: Collection[str], read: Callable[[str], np.ndarray]) -> Features:
     """Features of an image of which each array is named and read.
 

@@ -62,10 +62,10 @@ def open_source(root: Path, index: CaptionIndex) -> Source:
     with progress("finding images", sum(file.stat().st_size for file in files), "bytes") as advance:
         for file in files:
             done = 0
-            for line, end, damage in _lines(file, width):
+            for line, end, suspect in _lines(file, width):
                 names |= set(line.columns)
                 found.append(
-                    Found(line.image_id, line.where, line.boxes, partial(_read, line, width), damage)
+                    Found(line.image_id, line.where, line.boxes, partial(_read, line, width), suspect)
                 )
                 advance(end - done)
                 done = end
@@ -74,8 +74,8 @@ def open_source(root: Path, index: CaptionIndex) -> Source:
     return join("bottom-up-tsv", root, found, width, index, unread_note(names, COLUMNS))
 
 
-def _lines(path: Path, width: int) -> Iterator[tuple[_Line, int, ScanError | None]]:
-    """The lines of a file, the byte after each, and its damage. Long columns are stepped over, not read."""
+def _lines(path: Path, width: int) -> Iterator[tuple[_Line, int, bool]]:
+    """The lines of a file, the byte after each, whether it may be damaged. Long columns are stepped over."""
     size = path.stat().st_size
     with path.open("rb") as file:
         columns = _columns(file)
@@ -95,25 +95,8 @@ def _lines(path: Path, width: int) -> Iterator[tuple[_Line, int, ScanError | Non
             ending = file.read(2)
             ends_well = stop <= size and (ending[:1] in (b"", b"\n") or ending == b"\r\n")
             file.seek(stop if ends_well else start)  # a line of another length: _read will say why
-            rest = file.readline()
-            damage = None
-            if not ends_well and columns[-2:] == COLUMNS[-2:]:
-                if stop > size and not rest.endswith(b"\n"):
-                    damage = ScanError(
-                        f"{line.where}: is cut short: the file ends {stop - size:,} bytes too early. "
-                        "Copy or download it again."
-                    )
-                else:
-                    damage = _damage(line, width)
-            yield line, file.tell(), damage
-
-
-def _damage(line: _Line, width: int) -> ScanError | None:
-    try:
-        _read(line, width)
-    except ScanError as error:
-        return error
-    return None
+            file.readline()
+            yield line, file.tell(), not ends_well and columns[-2:] == COLUMNS[-2:]
 
 
 def _columns(file: BinaryIO) -> tuple[str, ...]:
@@ -199,7 +182,7 @@ def _decode(line: _Line, text: bytes, column: str) -> bytes:
     except binascii.Error as error:
         raise ScanError(
             f"{line.where}: image {line.image_id!r}: {column} are not base64 ({error}). "
-            "Copy or download the file again."
+            "Is the line cut short? Copy or download the file again."
         ) from error
 
 

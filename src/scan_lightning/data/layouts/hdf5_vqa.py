@@ -52,9 +52,13 @@ def open_source(root: Path, index: CaptionIndex) -> Source:
     dumps: list[_Dump | HDF5Images] = []
     for path in find_files(root, FILES):
         file = _open(path)
-        dumps.append(
-            _Dump(path, file) if first_of(file, (*FEATURES, *ROWS, *IDS)) else HDF5Images(path, file)
-        )
+        try:
+            kind = _Dump if first_of(file, (*FEATURES, *ROWS, *IDS)) else HDF5Images
+            dumps.append(kind(path, file))
+        except READ_ERRORS as error:
+            raise ScanError(
+                f"{path}: cannot be read ({first_line(error)}). Copy or download it again."
+            ) from error
         same_width(path, dumps[-1].width, dumps[0].width)
     found = [image for dump in dumps for image in dump.found()]
     unread = {name for dump in dumps for name in dump.names}

@@ -6,6 +6,7 @@ the image's id.
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from functools import partial
@@ -14,11 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from scan_lightning.data.layouts.arrays import (
-    COUNT,
-    feature_name,
-    first_of,
     image_features,
-    region_count,
+    image_shape,
     same_width,
     table_shape,
     unread_note,
@@ -47,15 +45,16 @@ def open_source(root: Path, index: CaptionIndex) -> Source:
     with progress("reading headers", len(files), "files") as advance:
         for file, row in zip(files, index.match([file.stem for file in files]), strict=True):
             advance(1)
-            regions, damage = 0, None
+            regions, suspect = 0, False
             if row is not None:  # others are left out by the join
                 try:
                     regions, own, there = _shape(file)
+                except ScanError:
+                    suspect = True
+                else:
                     same_width(file, own, width)
-                    width, names = width or own, names | there
-                except ScanError as error:
-                    damage = error
-            found.append(Found(file.stem, str(file), regions, partial(_read, file), damage))
+                    width, names = own, names | there
+            found.append(Found(file.stem, str(file), regions, partial(_read, file), suspect))
     return join("npz-folder", root, found, width, index, unread_note(names))
 
 
@@ -67,12 +66,8 @@ def _shape(path: Path) -> tuple[int, int, set[str]]:
         return *table_shape(str(path), "the array", header.shape, header.dtype), set()
     with _open(path) as archive:
         names = _names(archive)
-        name = feature_name(str(path), names)
-        rows, width = table_shape(str(path), name, *_header(path, archive, name))
-        count = first_of(names, COUNT)
-        if count is not None:
-            rows = region_count(str(path), _array(path, archive, count), rows)
-    return rows, width, names
+        parts = partial(_header, path, archive), partial(_array, path, archive)
+        return *image_shape(str(path), names, *parts), names
 
 
 def _read(path: Path) -> Features:
@@ -103,6 +98,10 @@ def _header(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int,
         raise ScanError(f"{path}: the header of {name} is damaged. Copy or extract it again.") from error
     if dtype.hasobject:
         raise ScanError(f"{path}: {name} {PICKLED}")
+    if math.prod(shape) * dtype.itemsize > archive.getinfo(f"{name}.npy").file_size:
+        raise ScanError(
+            f"{path}: {name} of shape {shape} is more than the file holds. Copy or extract it again."
+        )
     return tuple(shape), dtype
 
 

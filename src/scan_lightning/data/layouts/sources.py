@@ -108,7 +108,7 @@ class Found:
     where: str  # for messages: file and line or row
     regions: int
     read: Callable[[], Features]
-    damage: ScanError | None = None  # why it cannot be read
+    suspect: bool = False  # whether reading it may fail
 
 
 def join(
@@ -172,14 +172,12 @@ def join(
 
 def _whole(images: list[Found]) -> Found:
     """Of an image's copies the first that is whole; all whole ones have to be equal."""
-    if len(images) == 1 and images[0].damage is None:
+    if len(images) == 1 and not images[0].suspect:
         return images[0]
     whole: list[tuple[Found, Features]] = []
     damage: ScanError | None = None
     for image in images:
         try:
-            if image.damage is not None:
-                raise image.damage
             features = image.read()
         except ScanError as error:
             damage = damage or error
