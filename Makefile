@@ -7,7 +7,7 @@ RUN    := $(BIN)/scan-lightning
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types bench reproduce-flickr reproduce-coco reproduce-flickr8k clean
+.PHONY: help install demo test test-all test-latest lint types bench reproduce-flickr reproduce-coco reproduce-flickr8k clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
@@ -31,6 +31,12 @@ test: $(STAMP)  ## the tests a change is checked with (under 8 minutes on 2 core
 
 test-all: $(STAMP)  ## every test, the slow ones too
 	$(PYTEST)
+
+test-latest:  ## the fast tests with the newest versions that pyproject.toml allows (its own .venv-latest; torch may be several GB)
+	@test -x .venv-latest/bin/python || $(PYTHON) -m venv .venv-latest
+	.venv-latest/bin/python -m pip install --quiet --upgrade pip
+	.venv-latest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
+	OMP_NUM_THREADS=1 .venv-latest/bin/python -m pytest -n auto -m "not slow"
 
 lint: $(STAMP)  ## ruff check, ruff format --check, codespell
 	$(BIN)/ruff check .

@@ -11,15 +11,12 @@ import os
 import signal
 import sys
 import traceback
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 
 from scan_lightning import threads
-from scan_lightning.errors import ScanError, ScanWarning
+from scan_lightning.errors import ScanError, plain_warnings
 from scan_lightning.quiet import quietened
 
 # One line each, the same as HELP of commands/<name>.py; repeated here so that help imports none of them.
@@ -59,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     debug, less = "--debug" in arguments, "--quiet" in arguments
     arguments = [argument for argument in arguments if argument not in ("--debug", "--quiet")]
     try:
-        with _plain_warnings(), quietened(less):
+        with plain_warnings(), quietened(less):
             status = _dispatch(arguments)
             sys.stdout.flush()
             return status
@@ -145,22 +142,3 @@ def _examples(command: str) -> str:
 
 def _module(command: str):  # type: ignore[no-untyped-def]
     return import_module(f"scan_lightning.commands.{command.replace('-', '_')}")
-
-
-@contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Print a `ScanWarning` as one line; the place in our code that raised it tells a user nothing."""
-    original = warnings.formatwarning
-
-    def formatwarning(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-    ) -> str:
-        if issubclass(category, ScanWarning):
-            return f"warning: {message}\n"
-        return original(message, category, filename, lineno, line)
-
-    warnings.formatwarning = formatwarning
-    try:
-        yield
-    finally:
-        warnings.formatwarning = original

@@ -115,7 +115,10 @@ def coerce(hint: Any, value: Any) -> Any:
         elements = get_args(hint) or (Any,)
         if origin is tuple and Ellipsis not in elements:
             _require(len(value) == len(elements))
-        return [coerce(elements[0], item) for item in value]
+        else:
+            elements = (elements[0],) * len(value)
+        items = [coerce(element, item) for element, item in zip(elements, value, strict=True)]
+        return tuple(items) if tuple in (hint, origin) else items
     if hint in (dict, Mapping) or origin in (dict, Mapping):
         _require(isinstance(value, Mapping))
         return value
@@ -127,11 +130,12 @@ def describe(hint: Any) -> str:
     limits, hint = _range(hint)
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        parts = list(dict.fromkeys(describe(part) for part in get_args(hint)))
+        others = [describe(part) for part in get_args(hint) if get_origin(_range(part)[1]) is not Literal]
+        parts = list(dict.fromkeys([*_one_of(choices(hint)), *others]))
         plain = [part for part in parts if part not in ("null", ANY_NODE)]
         return " or ".join(part for part in parts if part != ANY_NODE or not plain)
     if origin is Literal:
-        return "one of " + ", ".join(str(member) for member in get_args(hint))
+        return _one_of(choices(hint))[0]
     if hint in (None, types.NoneType):
         return "null"
     if origin in (list, tuple, Sequence) or hint in (list, tuple, Sequence):
@@ -151,6 +155,10 @@ def choices(hint: Any) -> list[str]:
     if get_origin(hint) in (Union, types.UnionType):
         return [word for part in get_args(hint) for word in choices(part)]
     return [str(member) for member in get_args(hint)] if get_origin(hint) is Literal else []
+
+
+def _one_of(words: list[str]) -> list[str]:
+    return ["one of " + ", ".join(dict.fromkeys(words))] if words else []
 
 
 def check_arguments(target: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +24,7 @@ PARTIAL = "_partial_"
 EXTRAS = ("groups", "interval", "frequency", "monitor")  # of a partial, taken out before it is built
 OURS = "scan_lightning"
 ARGUMENTS = "_arguments"
+WORKING_DIRECTORY = "SCAN_LIGHTNING_CWD"  # where the command was given, for processes it starts
 
 
 class Configurable:
@@ -67,7 +70,8 @@ def specification(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping) and all(isinstance(key, str | int | float) for key in value):
         return {key: specification(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [specification(item, name) for item in value]
+        items = [specification(item, name) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, functools.partial) and isinstance(value.func, type):
         named = inspect.signature(value.func).bind_partial(*value.args).arguments
         keywords = specification({**named, **value.keywords}, name)
@@ -129,7 +133,8 @@ def _argument(value: Any, kind: type | tuple[type, ...], **trusted: Sequence[str
             return from_specification(value, kind, **trusted)
         return {key: _argument(item, kind, **trusted) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_argument(item, kind, **trusted) for item in value]
+        items = [_argument(item, kind, **trusted) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
     return value
 
 
@@ -151,6 +156,7 @@ def trusted_class(
             f"trust its author, allow it: trust=[{package}] (in Python trust=({package!r},), in other "
             f"commands --trust {package})"
         )
+    search_working_directory()
     try:
         found = vars(import_module(module_name)).get(name)
     except ImportError as error:
@@ -161,6 +167,13 @@ def trusted_class(
         wanted = " or ".join(item.__name__ for item in (kind if isinstance(kind, tuple) else (kind,)))
         raise ScanError(f"names {path!r}, which is no {wanted}")
     return found
+
+
+def search_working_directory() -> None:
+    """Let modules be found in the folder where the command was given, after all others."""
+    here = os.environ.get(WORKING_DIRECTORY) or os.getcwd()  # noqa: PTH109
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def _inside(module: str, packages: Sequence[str]) -> bool:

@@ -22,7 +22,7 @@ def test_every_fault_of_every_kind_comes_at_once(scan: Scan, workdir: Path, trai
         "attention.raw_norm=l3norm",
         "model.embed_size=big",
         "data.workers=-1",
-        "~model.bidirectional",
+        "~model.bidirection",
         "+seed=3",
         "optimizer.lr=1e-4,1e-5",
         "logger.name=a=b",
@@ -32,19 +32,19 @@ def test_every_fault_of_every_kind_comes_at_once(scan: Scan, workdir: Path, trai
     err = capsys.readouterr().err
     assert status == 2
     assert "Traceback" not in err
-    assert "14 faults" in err
+    assert "the configuration has 14 errors" in err
     for expected in (
         "data.path: there is no file nowhere.h5 (looked for",
         "attention: there is no option 't2i_men'; expected one of i2t_lse, i2t_mean, i2t_summax, t2i_lse",
         "did you mean t2i_mean?",
         "atention.smoothing: there is no such key (given 4); did you mean attention.smoothing?",
-        "attention.smothing: there is no such key (given 4); did you mean attention.smoothing?",
+        "attention.smothing: there is no such key; did you mean attention.smoothing?",
         "lambda_lse: there is no such key (given 5); did you mean attention.lse_scale?",
         "attention.raw_norm: found 'l3norm'; expected one of clipped_l2norm, l2norm",
-        "model.embed_size: found 'big'; expected a whole number, at least 1",
-        "data.workers: found -1; expected a whole number, at least 0",
-        "~model.bidirectional: keys and groups cannot be removed",
-        "+seed: the key is there already; write seed=",
+        "model.embed_size: found 'big'; expected an integer, at least 1",
+        "data.workers: found -1; expected an integer, at least 0",
+        "~model.bidirection: there is no such key",
+        "+seed=3: the key is there already; write seed=3, without the +",
         "optimizer.lr: several values (1e-4,1e-5); add -m",
         "logger.name=a=b: not understood",
         "resume: there is no file gone.ckpt",
@@ -128,10 +128,10 @@ def test_faults_in_a_users_own_experiment_are_found(scan: Scan, workdir: Path, t
     assert scan("train", "-cd", "mine", "experiment=own", "data.path=a.h5") == 2
     err = capsys.readouterr().err
     assert "attention.smothing: there is no such key; did you mean attention.smoothing?" in err
-    assert "seed: found 'one'; expected a whole number" in err
+    assert "seed: found 'one'; expected an integer" in err
     file.write_text("# @package _global_\nattention:\n  smoothing: 3\nseed: 5\n")
     assert scan("train", "-cd", "mine", "experiment=own", "data.path=a.h5", "run_dir=run") == 0
-    assert training.calls[0][0].attention.smoothing == 3.0
+    assert training.calls[0][0].attention["smoothing"] == 3.0
     assert scan("train", "-cd", "nowhere", "experiment=own", "data.path=a.h5") == 2
     assert "nowhere: no such folder" in capsys.readouterr().err
 
@@ -160,12 +160,10 @@ def test_a_hydra_key_that_is_not_there(scan: Scan, capsys) -> None:
         ("attention=t2i_mean attention.lse_scale=5", "attention.lse_scale=5", "attention.aggregation=mean"),
         ("attention=t2i_mean attention.lse_scale=6.0", "attention.lse_scale=6", "attention.aggregation=mean"),
         ("attention=i2t_lse attention.aggregation=max", "attention.lse_scale=5", "attention.aggregation=max"),
-        ("attention=t2i_summax attention.aggregation=mean", "attention.aggregation=mean", "rule=summax"),
-        ("attention=t2i_summax attention.smoothing=4", "attention.smoothing=4.0", "rule=summax"),
-        ("attention=i2t_summax attention.raw_norm=l2norm", "attention.raw_norm=l2norm", "rule=summax"),
+        ("attention=t2i_summax attention.lse_scale=5", "attention.lse_scale=5", "attention.aggregation=sum"),
         ("loss.negatives=all loss.warmup_steps=10", "loss.warmup_steps=10", "loss.negatives=all"),
-        ("optimizer.decay_epoch=5 trainer.max_epochs=5", "optimizer.decay_epoch=5", "trainer.max_epochs=5"),
-        ("logger.project=x", "logger.project", "logger=csv"),
+        ("scheduler.decay_epoch=5 trainer.max_epochs=5", "scheduler.decay_epoch=5", "trainer.max_epochs=5"),
+        ("loss.negatives_scope=local", "loss.negatives_scope=local", "on one device"),
     ],
 )
 def test_a_setting_without_effect_warns_and_runs(
@@ -175,7 +173,7 @@ def test_a_setting_without_effect_warns_and_runs(
         assert scan("train", "data.path=a.h5", "run_dir=run", *words.split()) == 0
     messages = [str(warning.message) for warning in caught]
     assert any(
-        setting in message and "has no effect with" in message and beside in message for message in messages
+        setting in message and "has no effect " in message and beside in message for message in messages
     )
     assert len(training.calls) == 1
 
@@ -188,7 +186,7 @@ def test_a_setting_without_effect_warns_and_runs(
             "attention.lse_scale=5",
             "loss.warmup_steps=10",
             "logger=wandb",
-            "logger.project=x",
+            "logger.wandb.project=x",
         ],
         ["attention=t2i_summax", "trainer.max_epochs=2"],
         ["attention=i2t_mean"],
@@ -222,7 +220,7 @@ def test_several_devices_under_multirun_are_refused_with_both_ways(
     scan: Scan, training, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = ["train", "-m", "data.path=a.h5", "run_dir=run"]
-    for words in (["trainer=ddp_cpu"], ["trainer=ddp"], ["trainer.devices=2"], ["trainer.nodes=2"]):
+    for words in (["trainer=ddp_cpu"], ["trainer=ddp"], ["trainer.devices=2"], ["trainer.num_nodes=2"]):
         assert scan(*sweep, *words) == 2
         err = capsys.readouterr().err
         assert "trainer.devices" in err

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from scan_lightning.conf_dir import conf_dir, group_options
+
+from scan_lightning.config.conf_dir import conf_dir, group_options
 
 Scan = Callable[..., int]
 SWEEP = ["train", "-m", "data.path=a.h5", "run_dir=sweep", "attention.smoothing=4,9"]
@@ -28,7 +29,9 @@ def test_four_jobs_four_folders_one_table(scan: Scan, workdir: Path, training, c
     assert scan(*SWEEP, "attention=t2i_mean,i2t_mean") == 0
     folders = [f"{name}__attention-{attention}" for name in FOLDERS for attention in ("t2i_mean", "i2t_mean")]
     assert [folder for _, folder in training.calls] == [workdir / "sweep" / name for name in folders]
-    combinations = [(config.attention.direction, config.attention.smoothing) for config, _ in training.calls]
+    combinations = [
+        (config.attention["direction"], config.attention["smoothing"]) for config, _ in training.calls
+    ]
     assert combinations == [("t2i", 4.0), ("i2t", 4.0), ("t2i", 9.0), ("i2t", 9.0)]
     assert files_below(workdir / "sweep") == {
         "multirun.yaml",
@@ -99,7 +102,7 @@ def test_a_larger_grid_runs_the_new_jobs_alone(scan: Scan, workdir: Path, traini
     scan(*SWEEP)
     training.calls.clear()
     assert scan(*SWEEP[:-1], "attention.smoothing=4,9,20", "trainer=cpu", "data.workers=1") == 0
-    assert [config.attention.smoothing for config, _ in training.calls] == [20.0]
+    assert [config.attention["smoothing"] for config, _ in training.calls] == [20.0]
     assert len(rows(workdir / "sweep")) == 3
 
 
@@ -151,7 +154,7 @@ def test_a_sweep_file_is_a_sweep_with_or_without_m(scan: Scan, training, flag: l
     assert (
         scan("train", *flag, "sweep=direction", "attention=t2i_lse", "data.path=a.h5", "run_dir=sweep") == 0
     )
-    assert [config.attention.direction for config, _ in training.calls] == ["t2i", "i2t"]
+    assert [config.attention["direction"] for config, _ in training.calls] == ["t2i", "i2t"]
 
 
 def test_the_command_line_narrows_a_sweep_file(scan: Scan, training) -> None:
@@ -163,17 +166,17 @@ def test_the_command_line_narrows_a_sweep_file(scan: Scan, training) -> None:
         "run_dir=sweep",
     ]
     assert scan("train", "-m", *words) == 0
-    assert [config.attention.aggregation for config, _ in training.calls] == ["lse", "mean"]
-    assert {(config.attention.smoothing, config.attention.direction) for config, _ in training.calls} == {
-        (7.0, "i2t")
-    }
+    assert [config.attention["aggregation"] for config, _ in training.calls] == ["lse", "mean"]
+    assert {
+        (config.attention["smoothing"], config.attention["direction"]) for config, _ in training.calls
+    } == {(7.0, "i2t")}
 
 
 def test_optuna_maximises_rsum_within_the_interval(scan: Scan, workdir: Path, training) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     words = ["sweep=smoothing_optuna", "data.path=a.h5", "run_dir=sweep", "hydra.sweeper.n_trials=2"]
     assert scan("train", *words) == 0
-    tried = [config.attention.smoothing for config, _ in training.calls]
+    tried = [config.attention["smoothing"] for config, _ in training.calls]
     assert len(tried) == 2
     assert all(1 <= smoothing <= 50 for smoothing in tried)
     table = rows(workdir / "sweep")
@@ -187,7 +190,7 @@ def test_optuna_goes_on_after_a_failed_trial(scan: Scan, workdir: Path, training
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     words = ["-m", "sweep=smoothing_optuna", "data.path=a.h5", "run_dir=sweep", "hydra.sweeper.n_trials=2"]
     scan("train", *words)
-    second = training.calls[1][0].attention.smoothing
+    second = training.calls[1][0].attention["smoothing"]
     training.fail[second] = user_fault
     training.calls.clear()
     assert scan("train", *words[:-2], "run_dir=again", words[-1]) == 2

@@ -1,5 +1,6 @@
 """The built wheel, installed away from the checkout, finds its configuration."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,13 +38,16 @@ def test_the_command_works_from_a_wheel_in_another_folder(tmp_path: Path) -> Non
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [str(home / "bin" / "scan-lightning"), *words]
-        return subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
+        return subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True)
 
     where = subprocess.run(
-        [python, "-c", "from scan_lightning.conf_dir import conf_dir; print(conf_dir())"],
+        [python, "-c", "from scan_lightning.config.conf_dir import conf_dir; print(conf_dir())"],
         cwd=elsewhere,
+        env=environment,
         capture_output=True,
         text=True,
         check=True,

@@ -14,7 +14,7 @@ import torch
 from one_node import OneNodeCluster
 
 from scan_lightning.reproduce.dry import generate, shrink
-from scan_lightning.reproduce.tables import TABLES
+from scan_lightning.reproduce.paper_tables import TABLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 COMMAND = [sys.executable, "-m", "scan_lightning"]
@@ -92,7 +92,7 @@ def test_srun_starts_the_processes_of_one_run(cluster: OneNodeCluster, store: Pa
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("best of 10 steps") == 1  # one of them writes and prints
+    assert done.stdout.count("best.ckpt is of step") == 1  # one of them writes and prints
     one = [*COMMAND, *settings, f"run_dir={tmp_path}/one"]
     subprocess.run(one, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
     assert steps_in(tmp_path / "two") == steps_in(tmp_path / "one") == list(range(1, 11))

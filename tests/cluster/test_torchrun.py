@@ -11,7 +11,7 @@ import pytest
 from one_node import free_ports
 
 from scan_lightning.reproduce.dry import generate, shrink
-from scan_lightning.reproduce.tables import TABLES
+from scan_lightning.reproduce.paper_tables import TABLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 COMMAND = [sys.executable, "-m", "scan_lightning"]
@@ -35,7 +35,7 @@ def test_two_nodes_make_the_run_of_one_process(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     (port,) = free_ports(1)
     settings = [f"data.path={store}", "model.embed_size=16", "model.word_size=16", "data.batch_size=50"]
-    settings += ["trainer=ddp_cpu", "trainer.devices=1", "trainer.nodes=2", "trainer.max_epochs=1"]
+    settings += ["trainer=ddp_cpu", "trainer.devices=1", "trainer.num_nodes=2", "trainer.max_epochs=1"]
     cluster = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={port}"]
     train = ["-m", "scan_lightning", "train", *settings, f"run_dir={run}"]
     nodes = [

@@ -8,10 +8,11 @@ import pytest
 
 from scan_lightning.commands.train import command
 from scan_lightning.config.command import read_request
-from scan_lightning.config.compose import compose_config, make_plan
+from scan_lightning.config.compose import compose_config
 from scan_lightning.config.conf_dir import conf_dir, group_options
 from scan_lightning.config.nearest import MOVED, RELEASED_NAMES
 from scan_lightning.config.nodes import known_keys
+from scan_lightning.config.plan import make_plan
 from scan_lightning.config.schema import TrainConfig, plain
 
 ROWS = ["t2i_lse", "t2i_mean", "i2t_lse", "i2t_mean"]

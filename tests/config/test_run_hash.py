@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from scan_lightning.config.compose import compose_config
-from scan_lightning.config.nodes import flat_keys
 from scan_lightning.config.run_hash import config_hash
 from scan_lightning.config.schema import TrainConfig, plain
+from scan_lightning.flatten import flatten
 
 WITHOUT_EFFECT = {
     "data.workers": 3,
@@ -45,7 +45,7 @@ def composed(*words: str) -> dict[str, Any]:
 
 
 BASE = composed()
-KEYS = [key for key in flat_keys(BASE) if key not in ("callbacks", "logger")]
+KEYS = [key for key in flatten(BASE) if key not in ("callbacks", "logger")]
 
 
 def changed(key: str, value: Any) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def test_another_store_counts() -> None:
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key not in WITHOUT_EFFECT])
 def test_everything_else_counts(key: str) -> None:
-    value = flat_keys(BASE)[key]
+    value = flatten(BASE)[key]
     number = 7 if isinstance(value, int) else 0.7
     other = not value if isinstance(value, bool) else f"other.{value}" if isinstance(value, str) else number
     assert config_hash(changed(key, OTHER_VALUES.get(key, other))) != config_hash(BASE)

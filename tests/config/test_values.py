@@ -9,11 +9,12 @@ import yaml
 
 from scan_lightning.config.compose import compose_config
 from scan_lightning.config.conf_dir import conf_dir
-from scan_lightning.config.nodes import flat_keys, known_keys, locate, node_options, nodes
+from scan_lightning.config.nodes import known_keys, locate, node_options, nodes
 from scan_lightning.config.problems import Problem, report
 from scan_lightning.config.schema import EnsembleConfig, EvaluateConfig, TrainConfig, plain
 from scan_lightning.config.validate import checked
 from scan_lightning.errors import ScanError
+from scan_lightning.flatten import flatten
 from scan_lightning.options import Option, describe, options_of
 
 GIVEN = ["data.path=a.h5", "run_dir=out"]
@@ -326,7 +327,7 @@ def test_the_yaml_files_hold_the_defaults_of_the_classes_they_name() -> None:
             if not name.startswith("_") and name not in ("path", "seed") and not chosen:
                 assert options[name].default == value, f"{file}: {name}"
     primary = yaml.safe_load((conf_dir() / "config.yaml").read_text())
-    top = set(options_of(TrainConfig)) - {key.split(".")[0] for key in flat_keys(TRAIN) if "." in key}
+    top = set(options_of(TrainConfig)) - {key.split(".")[0] for key in flatten(TRAIN) if "." in key}
     assert top | {"checkpointing", "callbacks", "logger", "defaults", "hydra"} == set(primary)
     for name in top - {"run_dir"}:
         if name not in ("callbacks", "logger", "trust"):

@@ -101,6 +101,20 @@ def own_files(scenes: Scenes) -> None:
         (folder / "NAME.yaml").write_text(text)
 
 
+def shown_files(page: str) -> Callable[[Scenes], None]:
+    """Write the files that a page shows: blocks whose first line is a comment with their path."""
+
+    def write(scenes: Scenes) -> None:
+        text = (ROOT / page).read_text()
+        for path, content in re.findall(
+            r"^```(?:yaml|python)\n# (\S+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE
+        ):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(content)
+
+    return write
+
+
 # It knows the sizes of the real files, and would say that these are others.
 DOCTOR = {"scan-lightning data check --layout scan-release": "tests/data/test_scan_doctor.py"}
 DEMO = {"scan-lightning demo": "tests/report/test_demo.py", "make demo": "the same"}
@@ -109,6 +123,12 @@ PAGES = (
     Page("README.md", prepare=both, left_out=DEMO | DOCTOR),
     Page("docs/tour.md", prepare=demo, left_out=DEMO),
     Page("docs/python.md", prepare=demo, left_out=DEMO),
+    Page(
+        "docs/configuration.md",
+        prepare=shown_files("docs/configuration.md"),
+        stores=("flickr8k.h5", "flickr30k.h5"),
+        left_out={"scan-lightning train --info": "tests/cli/test_open_nodes.py"},
+    ),
     Page("docs/recipes.md", prepare=own_files, stores=("flickr30k.h5", "coco.h5", "flickr8k.h5")),
     Page("docs/sweeps.md", prepare=own_files, stores=("flickr8k.h5", "flickr30k.h5")),
     Page("docs/data.md", run_by="tests/data/test_data_page.py"),

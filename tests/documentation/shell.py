@@ -24,7 +24,7 @@ NOTE = '#!/bin/bash\n{ printf "%s\\0" "${0##*/}" "$@"; printf "\\n\\0"; } >> "$N
 
 # Left out of a command that runs here: how many devices, where jobs go, how long and how large.
 ELSEWHERE = re.compile(
-    r"(trainer\.(devices|nodes|max_epochs|max_steps)|hydra\.launcher\.|hydra/launcher|data\.(batch_size|workers))"
+    r"(trainer\.(devices|num_nodes|max_epochs|max_steps)|hydra\.launcher\.|hydra/launcher|data\.(batch_size|workers))"
 )
 TINY = (
     *("data.batch_size=8", "data.word_threshold=1", "model.embed_size=8", "model.word_size=4"),

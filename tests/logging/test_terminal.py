@@ -16,7 +16,7 @@ import pytest
 from scan_lightning import cli
 from scan_lightning import progress as job_progress
 from scan_lightning.quiet import VARIABLE, quiet
-from scan_lightning.training.callbacks import progress
+from scan_lightning.training.callbacks import training_progress
 from scan_lightning.training.module import ScanModule
 
 Train = Callable[..., int]
@@ -39,7 +39,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, store: Path, run_dir: Path, *words
 def test_without_a_terminal_there_are_plain_lines_and_a_table(
     tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    monkeypatch.setattr(training_progress, "PLAIN_EVERY", 0.0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         assert train(f"run_dir={tmp_path}/run") == 0

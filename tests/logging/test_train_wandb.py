@@ -157,7 +157,7 @@ def test_an_earlier_versions_key_is_told_the_new_one(train: Train, capfd: pytest
     message = capfd.readouterr().err
     assert "logger.project: there is no such key; " in message
     assert "logger.wandb.project" in message
-    assert "callbacks.panels: there is no such key" in message
+    assert "callbacks.panels: found 5; expected a node with _target_" in message
 
 
 def test_failed_run_is_closed_as_failed(

@@ -61,27 +61,26 @@ def test_a_disk_that_fills_up(configure: Configure, unbroken: TrainConfig, tmp_p
     assert_same_run(unbroken, moved)
 
 
-@pytest.mark.parametrize(("room", "part"), [(0, 0), (300, 0), (300, 1), (300, 9)])
+@pytest.mark.parametrize(("row_count", "part"), [(0, 0), (4, 0), (4, 9), (10, 1)])
 @pytest.mark.fault(
     "no room for one more row of metrics.csv",
     "one message that names the file, status 2; resumed, the curve has no gap and no double",
 )
 def test_a_log_that_may_not_grow(
-    configure: Configure, unbroken: TrainConfig, tmp_path: Path, room: int, part: int
+    configure: Configure, unbroken: TrainConfig, tmp_path: Path, row_count: int, part: int
 ) -> None:
-    """The checkpoints fit: only metrics.csv grows beyond what is allowed, by a row of which `part` bytes fit."""
+    """The checkpoints fit: only metrics.csv grows beyond what is allowed; `part` bytes of its row fit."""
     from scan_lightning.training.loggers.metrics_csv import MetricsCSV
 
     config = configure(tmp_path / "run", checkpointing={"every_steps": 1})
     original = MetricsCSV._write
-    full = 0
+    written = 0
 
     def write(self: MetricsCSV, row: Any) -> None:
-        nonlocal full
-        size = self.path.stat().st_size
-        full = full or size + room
-        if size >= full:
-            limit_files(size + part)
+        nonlocal written
+        if written == row_count:
+            limit_files(self.path.stat().st_size + part)
+        written += 1
         original(self, row)
 
     def run() -> None:
@@ -102,7 +101,9 @@ def test_a_folder_that_takes_nothing(configure: Configure, tmp_path: Path) -> No
     with mounted(tmp_path / "disk", "ro") as is_mounted:
         place = tmp_path / "disk" if is_mounted else Path("/proc")
         before = sorted(place.iterdir()) if is_mounted else []
-        assert status_of(in_child(lambda: start(configure(place / "run")), tmp_path / "log")) == REFUSED
+        assert status_of(in_child(lambda: start(configure(place / "run")), tmp_path / "log")) == REFUSED, (
+            tmp_path / "log"
+        ).read_text()
         assert str(place / "run") in one_message(tmp_path / "log")
         assert status_of(in_child(lambda: write_small(place / "s.h5"), tmp_path / "log")) == REFUSED
         assert str(place / "s.h5") in one_message(tmp_path / "log")

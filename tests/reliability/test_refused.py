@@ -11,18 +11,18 @@ from unittest.mock import patch
 import pytest
 import torch
 from runs import breaking, checkpoint, folder
-from scan_lightning.training.encode import encode_pairs
 from small import write_small
 
 from scan_lightning import cli
 from scan_lightning.config.schema import TrainConfig
 from scan_lightning.data import cache
+from scan_lightning.training import module
 from scan_lightning.training.ensemble import EnsembleModule
 from scan_lightning.training.module import ScanModule
 
 SMALL = [
     *("data.batch_size=28", "data.word_threshold=1", "model.embed_size=16", "model.word_size=12"),
-    *("optimizer.lr=0.01", "optimizer.decay_epoch=1", "trainer=cpu", "trainer.max_epochs=2"),
+    *("optimizer.lr=0.01", "scheduler.decay_epoch=1", "trainer=cpu", "trainer.max_epochs=2"),
 ]
 Files = dict[str, Path]
 
@@ -37,13 +37,12 @@ def files(unbroken: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Fi
     state = {**content["state_dict"], "model.text_encoder.embed.weight": torch.zeros(3, 12)}
     torch.save({**content, "state_dict": state}, rows)
     state = {**content["state_dict"], "model.image_encoder.fc.weight": torch.zeros(16, 5)}
-    torch.save(
-        {**content, "state_dict": state, "scan_lightning": {**content["scan_lightning"], "feature_dim": 5}},
-        wide,
-    )
+    parts = content["hyper_parameters"]
+    parts = {**parts, "model": {**parts["model"], "feature_dim": 5}}
+    torch.save({**content, "state_dict": state, "hyper_parameters": parts}, wide)
     (place / "text.ckpt").write_text("no checkpoint\n")
     return {
-        "store": Path(unbroken.data.path),
+        "store": Path(unbroken.data["path"]),
         "no_val": write_small(place / "no_val.h5", sizes={"train": 8, "test": 4}),
         "good": best,
         "last": folder(unbroken) / "checkpoints" / "last.ckpt",
@@ -69,7 +68,7 @@ def never_encoded() -> Iterator[None]:
     with (
         patch.object(ScanModule, "validation_step", encoded),
         patch.object(EnsembleModule, "validation_step", encoded),
-        patch(f"{encode_pairs.__module__}._encode", encoded),
+        patch.object(module, "encode_pairs", encoded),
     ):
         yield
 
@@ -97,6 +96,10 @@ REFUSED = {
         ["train", *SMALL, "data.path={no_val}", "resume={last}", "trainer.max_epochs=3"],
         "give the store the run began with",
     ),
+    "train from other weights than its model's": (
+        ["train", *SMALL, "data.path={store}", "resume={rows}"],
+        "text_encoder.embed.weight float32 (3, 12) instead of float32 (",
+    ),
     "train on all GPUs of a CPU": (
         ["train", *SMALL, "data.path={store}", "trainer.devices=-1"],
         "trainer.devices",
@@ -107,7 +110,7 @@ REFUSED = {
     ),
     "evaluate other rows than words": (
         ["evaluate", "checkpoint={rows}", "data.path={store}"],
-        "the word embedding has 3 rows, but the vocabulary",
+        "text_encoder.embed.weight float32 (3, 12) instead of float32 (",
     ),
     "evaluate other features": (
         ["evaluate", "checkpoint={wide}", "data.path={store}"],
@@ -202,7 +205,7 @@ def test_a_refused_start_leaves_the_record_of_the_run_before(
     words = [
         "train",
         *SMALL,
-        f"data.path={unbroken.data.path}",
+        f"data.path={unbroken.data['path']}",
         "data.cache=device",
         "trainer.accelerator=auto",
         "run_dir=run",

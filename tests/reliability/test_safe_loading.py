@@ -65,7 +65,7 @@ def test_a_checkpoint_never_runs_code(
         load(path)
     vocabulary = tmp_path / "vocab.json"
     vocabulary.write_text('{"word2idx": {}, "idx2word": {}, "idx": 0}')
-    data, out = f"data.path={unbroken.data.path}", str(tmp_path / "out")
+    data, out = f"data.path={unbroken.data['path']}", str(tmp_path / "out")
     good = str(folder(unbroken) / "checkpoints" / "best.ckpt")
     commands = [
         ["train", data, f"resume={path}", f"run_dir={out}"],
@@ -75,7 +75,7 @@ def test_a_checkpoint_never_runs_code(
             "attention",
             str(path),
             "--data",
-            unbroken.data.path,
+            unbroken.data["path"],
             "--image",
             "val-0",
             "--sentence",

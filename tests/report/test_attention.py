@@ -13,7 +13,7 @@ from scan_lightning.data.store import Store
 from scan_lightning.data.writer import ImageRecord, write_store
 from scan_lightning.errors import ScanError
 from scan_lightning.model.checkpoint import load
-from scan_lightning.report.attention import draw_attention, explain, file_stem
+from scan_lightning.report.explanation import draw_attention, explain, file_stem
 from scan_lightning.report.pictures import find_picture
 from scan_lightning.similarity import Attention, attend
 

@@ -11,7 +11,7 @@ from scan_lightning.data.layouts import scan_published
 from scan_lightning.errors import ScanError
 from scan_lightning.reproduce.data_files import check_files, find_folder
 from scan_lightning.reproduce.dry import generate, shrink
-from scan_lightning.reproduce.tables import TABLES
+from scan_lightning.reproduce.paper_tables import TABLES
 
 SIZES = {"flickr30k": "8.55 GB", "coco": "33.41 GB"}
 

@@ -17,8 +17,8 @@ import yaml
 from scan_lightning.reproduce import driver
 from scan_lightning.reproduce.driver import ensure_store, reproduce
 from scan_lightning.reproduce.dry import generate, shrink
-from scan_lightning.reproduce.record import Folders, write_epochs
-from scan_lightning.reproduce.tables import TABLES
+from scan_lightning.reproduce.paper_tables import TABLES
+from scan_lightning.reproduce.recorded import Folders, write_epochs
 
 TABLE = shrink(TABLES["flickr8k"])
 TABLE = replace(TABLE, overrides=(*TABLE.overrides, "trainer.max_steps=1", "trainer=cpu"))
@@ -156,7 +156,7 @@ def test_an_interrupt_saves_ends_with_130_and_the_same_command_resumes(given: li
         "import sys; from dataclasses import replace\n"
         "from scan_lightning.reproduce import __main__\n"
         "from scan_lightning.reproduce.dry import shrink\n"
-        "from scan_lightning.reproduce.tables import TABLES\n"
+        "from scan_lightning.reproduce.paper_tables import TABLES\n"
         "table = shrink(TABLES['flickr8k'])\n"
         "more = (*table.overrides, 'trainer=cpu', 'trainer.max_epochs=60')\n"
         "__main__.TABLES['flickr8k'] = replace(table, overrides=more)\n"

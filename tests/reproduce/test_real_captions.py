@@ -9,8 +9,8 @@ import pytest
 
 from scan_lightning.data.layouts import scan_doctor
 from scan_lightning.reproduce.driver import ensure_store, reproduce
-from scan_lightning.reproduce.record import Folders
-from scan_lightning.reproduce.tables import TABLES
+from scan_lightning.reproduce.paper_tables import TABLES
+from scan_lightning.reproduce.recorded import Folders
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data, pytest.mark.timeout(1800)]
 TRAIN_IMAGES = 50

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
+from scan_lightning.reproduce.collected import Line, collect
 from scan_lightning.reproduce.driver import write_results
 from scan_lightning.reproduce.output import csv_text, json_text, markdown
-from scan_lightning.reproduce.results import Line, collect
-from scan_lightning.reproduce.tables import TABLES
+from scan_lightning.reproduce.paper_tables import TABLES
 
 PAPER = "67.7 88.9 94.0 | 44.0 74.2 82.6"  # Flickr30K, i-t LSE, rsum 451.4
 

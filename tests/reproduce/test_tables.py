@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from scan_lightning.conf_dir import conf_dir
 
+from scan_lightning.config.conf_dir import conf_dir
 from scan_lightning.data.layouts.scan_doctor import PUBLISHED
 from scan_lightning.errors import ScanError
-from scan_lightning.reproduce.tables import TABLES
+from scan_lightning.reproduce.paper_tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 # The paper's last column, rsum, typed apart from the six recalls it sums.

@@ -7,7 +7,7 @@ import torch
 
 from retrieval.test_statistics import random_ranks
 from scan_lightning.errors import ScanError
-from scan_lightning.retrieval.compare import compare
+from scan_lightning.retrieval.paired import compare
 from scan_lightning.retrieval.queries import FILE, Queries, pack_queries, read_queries
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.score import Embeddings, rank_split

@@ -17,6 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--sentence", required=True, metavar="TEXT", help="any sentence")
     add("--images", type=Path, metavar="DIR", help="folder of the pictures; without it the canvas is empty")
     add("--out", required=True, type=Path, metavar="DIR", help="folder for the PDF and PNG")
+    trust = "packages whose classes the checkpoint may name; their code is run"
+    add("--trust", nargs="+", default=[], metavar="PACKAGE", help=trust)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,11 +26,11 @@ def run(args: argparse.Namespace) -> int:
     from scan_lightning.data.store import Store
     from scan_lightning.model.checkpoint import load
     from scan_lightning.places import require_folder
-    from scan_lightning.report.attention import draw_attention, file_stem
+    from scan_lightning.report.explanation import draw_attention, file_stem
     from scan_lightning.report.figure_files import save_figure
 
     require_folder(args.out, "--out")
-    model, store = load(args.checkpoint), Store(args.data)
+    model, store = load(args.checkpoint, args.trust), Store(args.data)
     image = store.find_image(args.image)
     figure = draw_attention(model, store, image, args.sentence, images_dir=args.images)
     for path in save_figure(figure, args.out / file_stem(args.image, args.sentence)):

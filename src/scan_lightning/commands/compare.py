@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
     from scan_lightning.places import require_folder
     from scan_lightning.report.comparison import changes_table, counts_line, figures_table, write_comparison
-    from scan_lightning.retrieval.compare import compare
+    from scan_lightning.retrieval.paired import compare
     from scan_lightning.retrieval.queries import read_queries
 
     if args.queries < 1:

@@ -18,6 +18,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, type=Path, metavar="FILE.html", help="the page")
     add("--images", type=Path, metavar="DIR", help="folder of the pictures, named by image id")
     add("--pictures", type=int, default=12, metavar="N", help="pictures in the explorer (default: 12)")
+    trust = "packages whose classes a run's checkpoint may name; their code is run"
+    add("--trust", nargs="+", default=[], metavar="PACKAGE", help=trust)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
     if args.images is not None and not args.images.is_dir():
         raise ScanError(f"--images {args.images}: there is no such folder; expected one with the pictures")
     require_file(args.out, "--out")
-    page = report_page(read_runs(args.runs), images_dir=args.images, pictures=args.pictures)
+    runs = read_runs(args.runs)
+    page = report_page(runs, images_dir=args.images, pictures=args.pictures, trust=args.trust)
     write_text(args.out, page)
     print(f"{args.out} ({len(page.encode()) / 1e6:.1f} MB)")
     return 0

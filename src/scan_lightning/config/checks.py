@@ -83,18 +83,17 @@ def _attention(node: Mapping[str, Any], given: Collection[str]) -> Iterator[str]
         )
 
 
-def contradictions(config: Config) -> Iterator[Problem]:
-    """Problems of numbers that nothing runs with, and of settings that exclude each other."""
+def contradictions(schema: type[Any], values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Problems of numbers with which nothing runs, and of settings that exclude each other."""
     limits = {"devices": DEVICES, "num_nodes": ONE}
-    if isinstance(config, TrainConfig):
+    trainer, data = _node(values, "trainer"), _node(values, "data")
+    if schema is TrainConfig:
         limits |= {"max_epochs": LENGTH, "max_steps": LENGTH, "accumulate_grad_batches": ONE}
     for name, limit in limits.items():
-        value = config.trainer.get(name)
+        value = trainer.get(name)
         if isinstance(value, int) and not limit.allows(value):
             yield Problem(f"trainer.{name}", f"found {value}", f"expected an integer, {limit}")
-    if not isinstance(config, TrainConfig):
-        return
-    if config.data.get("cache") == "device" and config.trainer.get("accelerator") == "cpu":
+    if data.get("cache") == "device" and trainer.get("accelerator") == "cpu":
         yield Problem(
             "data.cache",
             "device, a GPU, with trainer.accelerator=cpu",
@@ -125,7 +124,7 @@ def unwritable(folder: Path) -> Iterator[Problem]:
 
 
 def launching(
-    config: Config, launcher: DictConfig, given: Collection[str], *, multirun: bool
+    values: Mapping[str, Any], launcher: DictConfig, given: Collection[str], *, multirun: bool
 ) -> Iterator[Problem]:
     """Problems of how processes would be started.
 
@@ -133,8 +132,9 @@ def launching(
     run the whole sweep.
     """
     outside = started_from_outside()
-    devices, nodes = config.trainer.get("devices", 1), config.trainer.get("num_nodes", 1)
-    strategy = config.trainer.get("strategy", "auto")
+    trainer = _node(values, "trainer")
+    devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    strategy = trainer.get("strategy", "auto")
     several = devices != 1 or nodes != 1
     if multirun and several and strategy in ("auto", "ddp") and not outside:
         tasks = launcher.get("tasks_per_node", 1)
@@ -155,6 +155,11 @@ def launching(
             "the default, a time of day, may differ between the processes of torchrun or srun",
             "give run_dir=DIR",
         )
+
+
+def _node(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def started_from_outside() -> bool:

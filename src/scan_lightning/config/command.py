@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from hydra._internal.utils import get_args_parser
 
 from scan_lightning.config.conf_dir import conf_dir, group_options, groups
 from scan_lightning.errors import ScanError
+from scan_lightning.options import options_of
 
 OPTIONS = (
     "  -m, --multirun         a sweep: KEY=A,B runs a job for each value and ends with a table",
@@ -84,7 +86,7 @@ class Request:
 class _Parser(argparse.ArgumentParser):
     """Says what is there when a word is not."""
 
-    command = ""
+    command: Command
 
     def error(self, message: str) -> NoReturn:
         """Raise the user's message.
@@ -93,14 +95,18 @@ class _Parser(argparse.ArgumentParser):
             ScanError: always.
         """
         word = message.removeprefix("unrecognized arguments: ").split()[0]
-        options = [name for action in self._actions for name in action.option_strings]
+        options = [
+            "--quiet",
+            "--debug",
+            *(name for action in self._actions for name in action.option_strings),
+        ]
         near = get_close_matches(word.partition("=")[0], options, n=1, cutoff=0.75)
+        name, _, value = word.lstrip("-").partition("=")
         hint = f"; did you mean {near[0]}?" if near else ""
-        if word.startswith("--") and not near:
-            name, _, value = word.lstrip("-").partition("=")
-            hint = f"; options of a run have no dashes: {name}={value or 'VALUE'}"
+        if word.startswith("--") and name.partition(".")[0] in options_of(self.command.schema):
+            hint = f"; write {name}={value or 'VALUE'}, without the dashes"
         raise ScanError(
-            f"scan-lightning {self.command}: {message}{hint}\nexpected KEY=VALUE, GROUP=OPTION, "
+            f"scan-lightning {self.command.name}: {message}{hint}\nexpected KEY=VALUE, GROUP=OPTION, "
             "or one of these options (`--help` lists keys and groups)\n" + "\n".join(OPTIONS)
         )
 
@@ -112,7 +118,8 @@ def read_request(command: Command, arguments: list[str]) -> Request:
         ScanError: there is no such option, or `--config-dir` names no folder.
     """
     parser = get_args_parser()
-    parser.__class__, parser.command = _Parser, command.name  # type: ignore[attr-defined]
+    parser.__class__, parser.command = _Parser, command  # type: ignore[attr-defined]
+    parser.allow_abbrev = False
     found = parser.parse_intermixed_args(arguments)
     if found.experimental_rerun is not None:
         raise ScanError(
@@ -126,7 +133,7 @@ def read_request(command: Command, arguments: list[str]) -> Request:
             )
     flags = [word for word in arguments if word not in found.overrides]
     return Request(
-        overrides=[without_option(word) for word in found.overrides],
+        overrides=[hydra_word(word) for word in found.overrides],
         flags=_without_folder(flags),
         multirun=found.multirun,
         help=found.help,
@@ -136,16 +143,16 @@ def read_request(command: Command, arguments: list[str]) -> Request:
     )
 
 
-def without_option(word: str) -> str:
-    """`GROUP=null` as Hydra takes it."""
+def hydra_word(word: str) -> str:
+    """An override as Hydra's grammar takes it: `GROUP=null`, and paths that begin with `~`."""
     group, _, value = word.partition("=")
-    if value != "null" or not ("/" in group or (conf_dir() / group).is_dir()):
-        return word
-    return f"{group}=[]" if group in ("callbacks", "logger") else f"~{group}"
+    if value == "null" and ("/" in group or (conf_dir() / group).is_dir()):
+        return f"{group}=[]" if group in ("callbacks", "logger") else f"~{group}"
+    return re.sub(r"""(?<=[=,\[])(~[^,\[\]"']*)""", r'"\1"', word)
 
 
 def _without_folder(flags: list[str]) -> list[str]:
-    """Hydra's flags without `--config-dir` and `--config-name`, which are handed on in another way."""
+    """Hydra's flags without `--config-dir` and `--config-name`, which are handed on for every command."""
     kept, skip = [], False
     for flag in flags:
         if skip or flag in ("-cd", "--config-dir", "-cn", "--config-name"):

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from multiprocessing import current_process
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
 from scan_lightning.errors import ScanError, ScanWarning
 from scan_lightning.threads import usable_cpus
 
@@ -67,6 +70,13 @@ def _check_cores(devices: int) -> None:
             ScanWarning,
             stacklevel=3,
         )
+
+
+def shares_terminal() -> bool:
+    """Whether this job of a sweep runs beside others."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return False
+    return not str(HydraConfig.get().launcher.get("_target_", "")).endswith(".BasicLauncher")
 
 
 def use_own_gpu(launcher: str) -> None:

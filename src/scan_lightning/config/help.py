@@ -13,7 +13,7 @@ from scan_lightning.config.checks import EVALUATION_TRAINER
 from scan_lightning.config.command import OPTIONS, Command, Request
 from scan_lightning.config.compose import unchecked
 from scan_lightning.config.conf_dir import conf_dir
-from scan_lightning.config.nodes import EXTRAS, HYDRA_KEYS, MISSING, given, locate
+from scan_lightning.config.nodes import EXTRAS, HYDRA_KEYS, MISSING, NAMED, given, locate
 from scan_lightning.config.schema import TrainConfig
 from scan_lightning.options import Option, describe, options_of
 
@@ -33,6 +33,20 @@ EXAMPLES = {
   scan-lightning ensemble checkpoints=[A/checkpoints/best.ckpt,B/checkpoints/best.ckpt] data.path=flickr8k.h5
   scan-lightning ensemble checkpoints=[A.ckpt,B.ckpt,C.ckpt] weights=[2,1,1] data.path=coco.h5 folds=5
 """,
+}
+# Of Lightning's and torch's classes, whose documentation has no line for each.
+MEANINGS = {
+    "optimizer.lr": "the learning rate",
+    "optimizer.weight_decay": "by how much each step shrinks the weights, times the learning rate",
+    "optimizer.groups": "own arguments for parts, by how parameter names begin: {text_encoder: {lr: 1e-5}}",
+    "trainer.accelerator": "cpu, gpu or mps; auto: a GPU where there is one",
+    "trainer.strategy": "how several processes work together, such as ddp; auto: Lightning's choice",
+    "trainer.devices": "processes, one a device; -1: every GPU of the machine",
+    "trainer.num_nodes": "machines of the run",
+    "trainer.precision": "of encoders and products; all else is fp32",
+    "trainer.max_epochs": "passes over the training pairs; -1: no limit",
+    "trainer.max_steps": "optimizer steps; -1: no limit",
+    "trainer.gradient_clip_val": "the norm that gradients are clipped to",
 }
 PURPOSE = {
     "train": "Train a model and evaluate its best epoch on validation; with -m, a run for each value.",
@@ -80,9 +94,12 @@ def _keys(command: Command, request: Request) -> list[str]:
     lines: list[str] = []
     for name, option in options_of(command.schema).items():
         value = values.get(name, option.default)
-        if isinstance(value, dict) and name not in ("callbacks", "logger"):
+        if name in NAMED:
+            for inner, node in value.items():
+                lines += ["", *_section(command, f"{name}.{inner}", node, option)]
+        elif isinstance(value, dict):
             lines += ["", *_section(command, name, value, option)]
-        elif name not in ("callbacks", "logger"):
+        else:
             lines += _entry(name, value, option)
     return lines
 
@@ -117,7 +134,8 @@ def _entry(key: str, value: Any, option: Option) -> list[str]:
     if isinstance(value, bool):
         shown = shown.lower()
     lines = [f"  {key:<31} {shown:<14} {describe(option.hint)}".rstrip()]
-    return [*lines, f"      {option.meaning}"] if option.meaning else lines
+    meaning = MEANINGS.get(key, option.meaning)
+    return [*lines, f"      {meaning}"] if meaning else lines
 
 
 def summary(target: Any) -> str:

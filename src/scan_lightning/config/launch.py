@@ -15,15 +15,17 @@ from omegaconf import DictConfig
 
 from scan_lightning.config import sweep_summary
 from scan_lightning.config.command import Command, Request, read_request
-from scan_lightning.config.compose import Plan, make_plan, plain_values, store_open_sections
+from scan_lightning.config.compose import plain_values, store_open_sections
 from scan_lightning.config.conf_dir import conf_dir
 from scan_lightning.config.devices import check_devices
 from scan_lightning.config.folders import run_folders
 from scan_lightning.config.help import help_text
-from scan_lightning.config.nodes import WORKING_DIRECTORY
+from scan_lightning.config.plan import Plan, make_plan
 from scan_lightning.config.problems import report
 from scan_lightning.config.sweep import run_sweep_job
 from scan_lightning.config.validate import checked
+from scan_lightning.errors import plain_warnings
+from scan_lightning.specification import WORKING_DIRECTORY
 
 
 def launch(command: Command, arguments: list[str]) -> int:
@@ -32,13 +34,30 @@ def launch(command: Command, arguments: list[str]) -> int:
     Raises:
         ScanError: faults of the configuration, or what the single run raises.
     """
-    os.environ.setdefault(WORKING_DIRECTORY, str(Path.cwd()))
+    with _working_directory():
+        return _launch(command, arguments)
+
+
+@contextmanager
+def _working_directory() -> Iterator[None]:
+    """Tell the processes that are started within the block where the command was given."""
+    outer = os.environ.get(WORKING_DIRECTORY)
+    os.environ[WORKING_DIRECTORY] = outer or str(Path.cwd())
+    try:
+        yield
+    finally:
+        if outer is None:
+            del os.environ[WORKING_DIRECTORY]
+
+
+def _launch(command: Command, arguments: list[str]) -> int:
     request = read_request(command, arguments)
     if request.help:
         print(help_text(command, request), end="")
         return 0
     if request.prints:
-        _start_hydra(command, request, lambda cfg: None, [*request.overrides, *request.flags], multirun=False)
+        words = [*request.overrides, *request.flags]
+        _start_hydra(command, request, lambda cfg: None, words, multirun=False)
         return 0
     plan = make_plan(command, request)
     with run_folders(plan.folder, [job.folder for job in plan.jobs]):
@@ -120,10 +139,12 @@ def _start_hydra(
     original = sys.argv
 
     def with_own_argv(cfg: DictConfig) -> Any:
-        with _argv(original):
+        with _argv(original), plain_warnings():
             return task(cfg)
 
     words = [original[0], *(["--multirun"] if multirun else []), *overrides]
+    for folder in request.config_dirs:
+        words += ["--config-dir", str(folder)]
     store_open_sections()
     start = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=request.config_name)
     with _argv(words):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Annotated, Any, Literal, get_type_hints
@@ -20,8 +18,8 @@ from hydra._internal.utils import _locate
 from scan_lightning.config.nearest import nearest_option
 from scan_lightning.errors import ScanError
 from scan_lightning.options import NODE, Option, Range, options_of
+from scan_lightning.specification import search_working_directory
 
-WORKING_DIRECTORY = "SCAN_LIGHTNING_CWD"  # where the command was given, for processes it starts
 MISSING = "???"  # OmegaConf's mark of a value that the user has to give
 PARTIAL = "_partial_"
 HYDRA_KEYS = (NODE, PARTIAL, "_args_", "_recursive_", "_convert_")
@@ -55,9 +53,7 @@ def locate(path: str) -> Callable[..., Any]:
     Raises:
         ScanError: there is none.
     """
-    here = os.environ.get(WORKING_DIRECTORY) or os.getcwd()  # noqa: PTH109
-    if here not in sys.path:
-        sys.path.append(here)
+    search_working_directory()
     try:
         found = _locate(path)  # hydra.utils.get_object also logs what it raises
     except Exception as error:
@@ -141,17 +137,6 @@ def section_class(schema: type[Any], name: str) -> type[Any] | None:
     """The dataclass of a section that is no node."""
     hint = get_type_hints(schema).get(name)
     return hint if inspect.isclass(hint) and dataclasses.is_dataclass(hint) else None
-
-
-def flat_keys(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values under dotted keys."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(flat_keys(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + str(name)] = value
-    return flat
 
 
 def head(key: str) -> str:

@@ -7,6 +7,9 @@ inside a section is checked once it is composed, against the signature of the cl
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -17,37 +20,61 @@ from scan_lightning.config.problems import Problem, unknown_key
 from scan_lightning.options import options_of
 
 
-def check_overrides(
-    words: list[str], command: Command, request: Request, parser: OverridesParser, *, multirun: bool
-) -> tuple[list[Override], list[Problem]]:
-    """Parse `words` and tell the usable overrides from the problems.
+@dataclass(frozen=True)
+class OverrideCheck:
+    """What overrides are checked against.
 
     Args:
-        words: overrides, from the command line or from a sweep file's parameters.
         command: whose sections they must fit.
         request: where the groups' options are looked for.
         parser: Hydra's; it needs the config loader for `glob(...)`.
-        multirun: whether several values for a key are a sweep or a problem.
+        known: gives every key there is, for the nearest name.
     """
-    usable: list[Override] = []
-    problems: list[Problem] = []
-    groups = request.groups()
-    for word in words:
-        try:
-            (override,) = parser.parse_overrides([word])  # unlike parse_override, it can expand glob(...)
-        except HydraException as error:
-            reason = str(error).splitlines()[0]
-            remedy = "expected key=value; a value that holds = or , needs quotes: 'key=\"a=b\"'"
-            problems.append(Problem(word, f"not understood ({reason})", remedy))
-            continue
-        problem = (
-            None if override.is_hydra_override() else _problem(override, command, groups, request, multirun)
-        )
-        if problem is None:
-            usable.append(override)
-        else:
-            problems.append(problem)
-    return usable, problems
+
+    command: Command
+    request: Request
+    parser: OverridesParser
+    known: Callable[[], list[str]]
+
+    def __call__(self, words: list[str], *, multirun: bool) -> tuple[list[Override], list[Problem]]:
+        """Parse `words` and tell the usable overrides from the problems.
+
+        Args:
+            words: overrides, from the command line or from a sweep file's parameters.
+            multirun: whether several values for a key are a sweep or a problem.
+        """
+        usable: list[Override] = []
+        problems: list[Problem] = []
+        for word in words:
+            try:
+                (override,) = self.parser.parse_overrides(
+                    [word]
+                )  # unlike parse_override, it expands glob(...)
+            except HydraException as error:
+                reason = str(error).splitlines()[0]
+                remedy = "expected key=value; a value that holds = or , needs quotes: 'key=\"a=b\"'"
+                problems.append(Problem(word, f"not understood ({reason})", remedy))
+                continue
+            problem = None if override.is_hydra_override() else self._problem(override, multirun)
+            if problem is None:
+                usable.append(override)
+            else:
+                problems.append(problem)
+        return usable, problems
+
+    def _problem(self, override: Override, multirun: bool) -> Problem | None:
+        key, value = override.key_or_group, text(override).partition("=")[2]
+        groups, sections = self.request.groups(), options_of(self.command.schema)
+        head = key.partition(".")[0]
+        own = self.request.config_name != self.command.config_name or head in self.request.own_groups()
+        if head not in sections and key not in groups and not own:
+            return unknown_key(key, [*self.known(), *groups], value=value)
+        swept = override.is_sweep_override()
+        if swept and not multirun:
+            return Problem(key, f"several values ({value})", "add -m: one job for each value")
+        if swept and key in ("run_dir", "sweep"):
+            return Problem(key, "several values", "give one; a sweep has one folder, and one subfolder a job")
+        return _option_problem(override, groups) if key in groups and not override.is_delete() else None
 
 
 def text(override: Override) -> str:
@@ -56,23 +83,14 @@ def text(override: Override) -> str:
     return override.input_line
 
 
-def _problem(
-    override: Override, command: Command, groups: dict[str, list[str]], request: Request, multirun: bool
-) -> Problem | None:
-    key = override.key_or_group
-    sections = list(options_of(command.schema))
-    head = key.partition(".")[0]
-    own = request.config_name != command.config_name or head in request.own_groups()
-    if head not in sections and key not in groups and not own:
-        return unknown_key(key, [*sections, *groups], value=text(override).partition("=")[2])
-    swept = override.is_sweep_override()
-    if swept and not multirun:
-        return Problem(
-            key, f"several values ({text(override).partition('=')[2]})", "add -m: one job for each value"
-        )
-    if swept and key in ("run_dir", "sweep"):
-        return Problem(key, "several values", "give one; a sweep has one folder, and one subfolder a job")
-    return _option_problem(override, groups) if key in groups and not override.is_delete() else None
+def refused(override: Override, reason: str) -> Problem:
+    """The problem of an override that Hydra cannot compose."""
+    key, value = override.key_or_group, text(override).partition("=")[2]
+    if override.is_add() and "already at" in reason:
+        return Problem(text(override), "the key is there already", f"write {key}={value}, without the +")
+    if override.is_delete() and "does not exist" in reason:
+        return Problem(text(override), "there is no such key", "leave it out")
+    return Problem(text(override), reason.strip(), "see `--help` for keys and groups")
 
 
 def _option_problem(override: Override, groups: dict[str, list[str]]) -> Problem | None:

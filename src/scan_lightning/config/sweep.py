@@ -16,6 +16,7 @@ from scan_lightning.config.devices import check_devices, use_own_gpu
 from scan_lightning.config.run_hash import config_hash
 from scan_lightning.config.schema import plain
 from scan_lightning.errors import ScanError
+from scan_lightning.files import write_text
 
 ERROR_FILE = "error.txt"  # why a job of a sweep failed; gone when it runs again
 
@@ -49,9 +50,8 @@ def run_sweep_job(command: Command, config: Any, folder: Path, total: int | None
         return _rsum(command.execute(config, folder))
     except Exception as error:
         message = str(error) if isinstance(error, ScanError) else traceback.format_exc()
-        folder.mkdir(parents=True, exist_ok=True)
-        error_file.write_text(message, encoding="utf-8")
-        print(f"{headline}: failed: {message}", file=sys.stderr, flush=True)
+        write_text(error_file, message)
+        print(f"{headline}: failed, see the end of the sweep", file=sys.stderr, flush=True)
         return None
 
 

@@ -14,8 +14,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from scan_lightning.config.compose import Job
 from scan_lightning.config.devices import is_first_process
+from scan_lightning.config.plan import Job
 from scan_lightning.config.sweep import ERROR_FILE
 from scan_lightning.files import write_json, write_text
 

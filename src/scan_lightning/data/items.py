@@ -31,7 +31,7 @@ class Images:
     """Images of a store.
 
     Args:
-        store: opened in each process on first use.
+        store: whose features are opened now: workers that are forked later share the open file.
         rows: (n,) which images.
         placed: yield rows of the table that `DeviceRegions` holds of these images, no regions.
     """
@@ -40,6 +40,8 @@ class Images:
         self.store, self.rows, self.placed = store, rows, placed
         self.counts: Rows = np.diff(store.region_offsets)[rows]
         self._offsets = offsets_of(self.counts)
+        if not placed:
+            store.read_regions(rows[:0])
 
     def __len__(self) -> int:
         return len(self.rows)

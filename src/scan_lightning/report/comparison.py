@@ -15,7 +15,7 @@ from rich.table import Table
 from scan_lightning.files import write_text
 from scan_lightning.report.figure_files import save_figure
 from scan_lightning.report.tables import csv_text, text_table
-from scan_lightning.retrieval.compare import Change, Comparison
+from scan_lightning.retrieval.paired import Change, Comparison
 from scan_lightning.retrieval.statistics import FIGURES, LEVEL
 
 NAMES = {"i2t": "image-to-text", "t2i": "text-to-image"}

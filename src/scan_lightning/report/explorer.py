@@ -11,7 +11,7 @@ import numpy as np
 from scan_lightning.data.store import Store
 from scan_lightning.model.trained import TrainedModel
 from scan_lightning.progress import progress
-from scan_lightning.report.attention import explain
+from scan_lightning.report.explanation import explain
 from scan_lightning.report.pictures import data_uri, open_picture
 from scan_lightning.retrieval.queries import Queries
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from scan_lightning.data.store import Store
 from scan_lightning.model.trained import TrainedModel
-from scan_lightning.report.attention import draw_attention
+from scan_lightning.report.explanation import draw_attention
 from scan_lightning.report.figure_files import save_figure
 from scan_lightning.report.layout import WIDTH, signed, wrap
 from scan_lightning.report.overlay import FAINT, INK, PAPER

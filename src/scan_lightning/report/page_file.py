@@ -19,7 +19,7 @@ from scan_lightning.data.store import Store
 from scan_lightning.errors import ScanWarning
 from scan_lightning.model.checkpoint import load
 from scan_lightning.model.trained import TrainedModel
-from scan_lightning.report.attention import require_features
+from scan_lightning.report.explanation import require_features
 from scan_lightning.report.explorer import explorer_data
 from scan_lightning.report.hardest import QueryRow, query_tables
 from scan_lightning.report.page_data import BUCKETS, run_data
@@ -43,18 +43,21 @@ class Explored:
     queries: Queries
 
 
-def report_page(runs: Sequence[Run], *, images_dir: Path | None = None, pictures: int = 12) -> str:
+def report_page(
+    runs: Sequence[Run], *, images_dir: Path | None = None, pictures: int = 12, trust: Sequence[str] = ()
+) -> str:
     """Return the page as HTML that needs no other file and no network.
 
     Args:
         runs: at least one.
         images_dir: folder of the pictures, named by image id; without it regions are drawn on empty canvases.
         pictures: how many the explorer holds.
+        trust: packages besides this one whose classes a run's checkpoint may name.
 
     Raises:
         ScanError: a model, a store or a picture is damaged or does not fit.
     """
-    explored = _explored(runs)
+    explored = _explored(runs, trust)
     trained, compared = one_each(runs, evaluated=False), comparable(one_each(runs, evaluated=True))
     keys = swept_keys(compared)
     ranked = {run.name: run.queries for run in runs}
@@ -101,7 +104,7 @@ def report_page(runs: Sequence[Run], *, images_dir: Path | None = None, pictures
     )
 
 
-def _explored(runs: Sequence[Run]) -> Explored | None:
+def _explored(runs: Sequence[Run], trust: Sequence[str]) -> Explored | None:
     """Find the best run whose checkpoint and store are at hand; evaluated runs before others.
 
     Its ranks are computed, on test where the store has it, unless the run kept them.
@@ -118,7 +121,7 @@ def _explored(runs: Sequence[Run]) -> Explored | None:
     run = max(usable, key=lambda run: (run.queries is not None, run.rsum))
     assert run.checkpoint is not None
     assert run.store is not None
-    model, store = load(run.checkpoint), Store(run.store)
+    model, store = load(run.checkpoint, trust), Store(run.store)
     require_features(model, store)
     queries = run.queries
     if queries is None or queries.ranks.top is None:

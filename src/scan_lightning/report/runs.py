@@ -13,6 +13,7 @@ import yaml
 
 from scan_lightning.config.run_hash import WITHOUT_EFFECT, WITHOUT_EFFECT_SECTIONS
 from scan_lightning.errors import ScanError
+from scan_lightning.flatten import flatten
 from scan_lightning.report.training_curve import Curves, read_curves
 from scan_lightning.retrieval.queries import FILE, Queries, read_queries
 
@@ -133,7 +134,7 @@ def _read_run(folder: Path, name: str) -> Run:
     curves = None
     if home is not None:
         settings = (
-            _flat(_read(home / "config.yaml", yaml.safe_load)) if (home / "config.yaml").exists() else {}
+            flatten(_read(home / "config.yaml", yaml.safe_load)) if (home / "config.yaml").exists() else {}
         )
         curves = read_curves(home / "metrics.csv") if _has_steps(home / "metrics.csv") else None
     return Run(
@@ -148,14 +149,6 @@ def _read_run(folder: Path, name: str) -> Run:
         checkpoint=checkpoint,
         store=_located(folder, data.get("path") if isinstance(data, dict) else data),
     )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values under dotted keys."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        result |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return result
 
 
 def _located(folder: Path, path: Any) -> Path | None:

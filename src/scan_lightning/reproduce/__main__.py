@@ -12,8 +12,8 @@ from scan_lightning import threads
 from scan_lightning.errors import ScanError
 from scan_lightning.reproduce.data_files import find_folder
 from scan_lightning.reproduce.dry import generate, shrink
-from scan_lightning.reproduce.record import Folders
-from scan_lightning.reproduce.tables import TABLES, Table
+from scan_lightning.reproduce.paper_tables import TABLES, Table
+from scan_lightning.reproduce.recorded import Folders
 
 EXAMPLES = """examples:
   python -m scan_lightning.reproduce flickr30k --data DIR

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scan_lightning.errors import ScanError
-from scan_lightning.reproduce.tables import Table
+from scan_lightning.reproduce.paper_tables import Table
 
 
 def find_folder(table: Table, given: Path | None) -> Path:

@@ -12,12 +12,12 @@ from pathlib import Path
 from scan_lightning.cli import main as scan_lightning
 from scan_lightning.errors import ScanError
 from scan_lightning.files import write_text
+from scan_lightning.reproduce.collected import collect
 from scan_lightning.reproduce.data_files import check_files
 from scan_lightning.reproduce.output import csv_text, json_text, markdown
+from scan_lightning.reproduce.paper_tables import Table
 from scan_lightning.reproduce.picture import draw
-from scan_lightning.reproduce.record import Folders
-from scan_lightning.reproduce.results import collect
-from scan_lightning.reproduce.tables import Table
+from scan_lightning.reproduce.recorded import Folders
 
 SUBDIR = "hydra.sweep.subdir=${hydra.runtime.choices.experiment}-seed${seed}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scan_lightning.data.layouts.scan_files import RELEASED_CAPTIONS
-from scan_lightning.reproduce.tables import Table
+from scan_lightning.reproduce.paper_tables import Table
 
 TRAIN_IMAGES, IMAGES = 100, 25  # of the training split, of each other
 REGIONS, WIDTH, SHOWN = 12, 48, 3  # an image: regions, feature width, different things shown

@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from scan_lightning.reproduce.collected import Line
+from scan_lightning.reproduce.paper_tables import Table
 from scan_lightning.reproduce.published import Recalls
-from scan_lightning.reproduce.results import Line
-from scan_lightning.reproduce.tables import Table
 
 FIGURES = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "rsum")
 ABOUT = ("config_hash", "commit", "wall_seconds", "hardware")

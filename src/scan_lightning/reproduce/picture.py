@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from scan_lightning.report.figure_files import save_figure
-from scan_lightning.reproduce.results import Line
-from scan_lightning.reproduce.tables import Table
+from scan_lightning.reproduce.collected import Line
+from scan_lightning.reproduce.paper_tables import Table
 
 OURS, EXPECTED = "#0072b2", "#d55e00"  # told apart by the colour-blind too, and by shape
 PANELS = ("image-to-text R@1", "text-to-image R@1", "rsum")

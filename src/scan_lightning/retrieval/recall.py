@@ -77,6 +77,14 @@ class RetrievalMetrics:
         """Return the keys of results.json: `i2t` and `t2i` (r1, r5, r10, medr, meanr) and `rsum`."""
         return {"i2t": asdict(self.i2t), "t2i": asdict(self.t2i), "rsum": self.rsum}
 
+    def flat(self, stage: str) -> dict[str, float]:
+        """Return the figures under the names of metrics.csv, such as val/i2t/r1."""
+        values = {
+            f"{side}/{name}": value for side in ("i2t", "t2i") for name, value in self.as_dict()[side].items()
+        }
+        values |= {"images": float(self.images), "captions": float(self.captions), "rsum": self.rsum}
+        return {f"{stage}/{name}": value for name, value in values.items()}
+
 
 def recall(similarity: torch.Tensor, caption_image: torch.Tensor) -> RetrievalMetrics:
     """Return the retrieval metrics of a similarity matrix.

@@ -27,8 +27,8 @@ from scan_lightning.retrieval.score import Member, rank_members
 from scan_lightning.retrieval.tiles import Share
 from scan_lightning.training.evaluate import check_width
 from scan_lightning.training.evaluation import evaluate_split
-from scan_lightning.training.record import RunRecord
 from scan_lightning.training.results import print_results
+from scan_lightning.training.run_record import RunRecord
 from scan_lightning.training.split_embeddings import SplitEmbeddings
 from scan_lightning.training.trainer import is_main_process
 

@@ -15,8 +15,8 @@ from scan_lightning.files import write_text
 from scan_lightning.model.checkpoint import load
 from scan_lightning.training.evaluation import evaluate_split
 from scan_lightning.training.module import ScanModule
-from scan_lightning.training.record import RunRecord
 from scan_lightning.training.results import print_results
+from scan_lightning.training.run_record import RunRecord
 from scan_lightning.training.trainer import is_main_process
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from scan_lightning.training.callbacks.progress import EncodingProgress
+from scan_lightning.training.callbacks.training_progress import EncodingProgress
 from scan_lightning.training.results import ResultWriter, check_split, depth
 from scan_lightning.training.trainer import DEVICES, build_trainer, lightning_run
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,8 @@ from torch.optim import Optimizer
 
 from scan_lightning.data.batches import CaptionBatch, ImageBatch, PairBatch
 from scan_lightning.errors import ScanWarning
-from scan_lightning.model.checkpoint import build_parts, check_state, read_checkpoint
+from scan_lightning.model.checkpoint import VERSION, build_parts, check_state, read_checkpoint
+from scan_lightning.model.compiled import keep_names_when_compiled
 from scan_lightning.model.scan import ScanModel, encode_pairs
 from scan_lightning.retrieval.ranks import Ranks
 from scan_lightning.retrieval.recall import RetrievalMetrics
@@ -30,9 +31,6 @@ from scan_lightning.specification import specification
 from scan_lightning.training.loss import TripletLoss, batch_loss
 from scan_lightning.training.optimizers import build_optimizer, build_scheduler
 from scan_lightning.training.split_embeddings import SplitEmbeddings
-
-SPECIFICATION = 2  # version of what `hyper_parameters` of a checkpoint holds
-COMPILED = "_orig_mod."  # torch.compile's prefix of a wrapped module's names
 
 
 class ScanModule(pl.LightningModule):
@@ -77,13 +75,12 @@ class ScanModule(pl.LightningModule):
         self.folds, self.top_k, self.progress = 1, 0, False
         self._evaluated: SplitEmbeddings | None = None
         self.save_hyperparameters(self._specification())
-        self.register_state_dict_post_hook(_drop_compiled_prefix)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_add_compiled_prefix)  # type: ignore[no-untyped-call]
+        keep_names_when_compiled(self)
 
     def _specification(self) -> dict[str, Any]:
         parts = ("model", "similarity", "optimizer", "scheduler", "loss")
         found = {name: specification(getattr(self, name), name) for name in parts}
-        return {"version": SPECIFICATION, **found}
+        return {"version": VERSION, **found}
 
     @property
     def hparams_initial(self) -> Any:
@@ -139,6 +136,9 @@ class ScanModule(pl.LightningModule):
         self.log("train/loss", total, prog_bar=True, on_epoch=False)
         self.log("train/pairs", pairs, on_epoch=False)
         self.log("train/lr", self._rate(), on_epoch=False)
+        # The step that the row belongs to; Lightning's own count is one behind, or two after some resumes.
+        self.log("step", float(self.global_step + 1), on_epoch=False)
+        self.log("epoch", float(self.current_epoch), on_epoch=False)
         return {"loss": loss, "train/loss": total, "train/pairs": pairs}
 
     def on_fit_start(self) -> None:
@@ -249,10 +249,12 @@ class ScanModule(pl.LightningModule):
         )
         self.metrics = RetrievalMetrics.from_ranks(self.ranks)
         # Equal on every process: a maximum changes nothing, and Lightning does not warn.
+        values = self.metrics.flat(stage)
+        if self.trainer.state.fn == "fit":
+            values |= {"step": float(self.global_step), "epoch": float(self.current_epoch)}
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         figures = {
-            name: torch.tensor(value, dtype=dtype, device=self.device)
-            for name, value in flat_metrics(self.metrics, stage).items()
+            name: torch.tensor(value, dtype=dtype, device=self.device) for name, value in values.items()
         }
         for name, value in figures.items():
             self.log(
@@ -263,28 +265,3 @@ class ScanModule(pl.LightningModule):
                 reduce_fx="max",
                 add_dataloader_idx=False,
             )
-
-
-def flat_metrics(metrics: RetrievalMetrics, stage: str) -> dict[str, float]:
-    """Return the figures under the names of metrics.csv, such as val/i2t/r1."""
-    values = metrics.as_dict()
-    flat = {f"{stage}/{side}/{name}": values[side][name] for side in ("i2t", "t2i") for name in values[side]}
-    counts = {f"{stage}/images": metrics.images, f"{stage}/captions": metrics.captions}
-    return {**flat, f"{stage}/rsum": values["rsum"], **{name: float(value) for name, value in counts.items()}}
-
-
-def _drop_compiled_prefix(
-    module: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: Mapping[str, Any]
-) -> None:
-    """Save the weights of encoders that torch.compile has wrapped under the names of the encoders."""
-    for name in [name for name in state_dict if name.startswith(prefix) and COMPILED in name]:
-        state_dict[name.replace(COMPILED, "")] = state_dict.pop(name)
-
-
-def _add_compiled_prefix(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Load weights into encoders that torch.compile has wrapped."""
-    own = [*dict(module.named_parameters()), *dict(module.named_buffers())]
-    for name in own:
-        plain = prefix + name.replace(COMPILED, "")
-        if COMPILED in name and plain in state_dict:
-            state_dict[prefix + name] = state_dict.pop(plain)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from scan_lightning.data.store import Store
 from scan_lightning.files import write_file, write_json, write_text
+from scan_lightning.flatten import flatten
 from scan_lightning.report.tables import recall_table
 from scan_lightning.retrieval.coco import DEPTH, coco_metrics, is_coco_test
 from scan_lightning.retrieval.folds import cut_folds
@@ -72,7 +73,7 @@ def results_of(queries: Queries, *, complete: bool = True) -> dict[str, Any]:
 
 def write_results(run_dir: Path, results: dict[str, Any]) -> None:
     """Write results.csv (one row, the same names with slashes) and results.json."""
-    flat = flatten(results)
+    flat = flatten(_with_bounds(results), "/")
     text = io.StringIO()
     writer = csv.DictWriter(text, list(flat), lineterminator="\n")
     writer.writeheader()
@@ -81,17 +82,14 @@ def write_results(run_dir: Path, results: dict[str, Any]) -> None:
     write_json(run_dir / "results.json", results)
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested results under names with slashes; an interval [low, high] becomes two names."""
-    flat: dict[str, Any] = {}
+def _with_bounds(values: dict[str, Any]) -> dict[str, Any]:
+    """Results with each interval [low, high] as two named values."""
+    named: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{name}/"))
-        elif isinstance(value, list):
-            flat.update(zip((f"{prefix}{name}/low", f"{prefix}{name}/high"), value, strict=True))
-        else:
-            flat[prefix + name] = value
-    return flat
+        if isinstance(value, list):
+            value = dict(zip(("low", "high"), value, strict=True))
+        named[name] = _with_bounds(value) if isinstance(value, dict) else value
+    return named
 
 
 def depth(store: Store, split: str, folds: int) -> int:

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from scan_lightning.config.nodes import flat_keys
 from scan_lightning.config.run_hash import hashed_values
 from scan_lightning.config.schema import TrainConfig, plain
 from scan_lightning.data.datamodule import ScanDataModule
 from scan_lightning.errors import ScanError
+from scan_lightning.flatten import flatten
 from scan_lightning.model.checkpoint import read_checkpoint
 from scan_lightning.specification import specification
 from scan_lightning.training.callbacks.run_folder import CONFIG
@@ -101,7 +101,7 @@ def finished(config: TrainConfig, run_dir: Path) -> bool:
     try:
         record = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
         before = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
-        old, new = (flat_keys(values["trainer"]) for values in (before, plain(config)))
+        old, new = (flatten(values["trainer"]) for values in (before, plain(config)))
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return False
     names = [key.removeprefix("trainer.") for key in LENGTH]
@@ -124,7 +124,7 @@ def _checked(path: Path, config: TrainConfig) -> ResumePoint:
 
 
 def _check_settings(path: Path, before: Mapping[str, Any], now: TrainConfig) -> None:
-    old, new = flat_keys(hashed_values(before)), flat_keys(hashed_values(plain(now)))
+    old, new = flatten(hashed_values(before)), flatten(hashed_values(plain(now)))
     ignored = (*LENGTH, "data.path")  # a store may be moved; its content is compared later
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key) and key not in ignored]
     if changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import torch
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
+from scan_lightning.config.devices import shares_terminal
 from scan_lightning.config.nodes import instantiate, partial
 from scan_lightning.config.schema import TrainConfig, plain
 from scan_lightning.data.datamodule import ScanDataModule
+from scan_lightning.errors import ScanError
 from scan_lightning.files import link_file
 from scan_lightning.model.checkpoint import check_state, read_checkpoint
 from scan_lightning.quiet import quiet
@@ -22,18 +25,19 @@ from scan_lightning.report.tables import recall_table
 from scan_lightning.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, dry
 from scan_lightning.training.callbacks.graceful_shutdown import GracefulShutdown
 from scan_lightning.training.callbacks.nan_monitor import NaNMonitor
-from scan_lightning.training.callbacks.progress import progress_bar
 from scan_lightning.training.callbacks.resume_state import ResumeState, StepSeed
 from scan_lightning.training.callbacks.run_folder import RunFolder
 from scan_lightning.training.callbacks.speed import SpeedMonitor
+from scan_lightning.training.callbacks.training_progress import progress_bar
 from scan_lightning.training.evaluation import evaluate_split
 from scan_lightning.training.init_from import init_weights
 from scan_lightning.training.loggers.metrics_csv import MetricsCSV
 from scan_lightning.training.loggers.wandb_run import WandbRun, sweep_name
 from scan_lightning.training.module import ScanModule
-from scan_lightning.training.record import RunRecord
+from scan_lightning.training.optimizers import build_optimizer
 from scan_lightning.training.results import print_results
 from scan_lightning.training.resume import ResumePoint, check_data, finished, resume_point
+from scan_lightning.training.run_record import RunRecord
 from scan_lightning.training.trainer import build_trainer, is_main_process, lightning_run
 
 
@@ -59,8 +63,12 @@ def train(config: TrainConfig, run_dir: Path) -> dict[str, Any]:
         check_data(point, data)
     torch.manual_seed(config.seed)
     module = build_module(config, data)
+    build_optimizer(module.optimizer, module)  # refused before the run's folder is made
+    _check_interval(config.trainer, data)
     if config.init_from is not None:
         init_weights(module, config.init_from, config.trust)
+    if point is not None:
+        check_state(point.path, module, read_checkpoint(point.path, lazily=True)["state_dict"])
     if point is not None and finished(config, run_dir):
         print(f"{run_dir}: finished already, after {point.step} steps", file=sys.stderr)
     else:
@@ -81,6 +89,23 @@ def build_module(config: TrainConfig, data: ScanDataModule) -> ScanModule:
         scheduler=partial(config.scheduler, "scheduler") if config.scheduler else None,
         loss=instantiate(config.loss, "loss"),
     )
+
+
+def _check_interval(trainer: Mapping[str, Any], data: ScanDataModule) -> None:
+    """Refuse to validate less often than once an epoch by `val_check_interval`.
+
+    Raises:
+        ScanError: it is longer than an epoch.
+    """
+    interval, limit = trainer.get("val_check_interval"), trainer.get("limit_train_batches")
+    steps = data.steps_per_epoch
+    if limit is not None:
+        steps = min(steps, limit) if isinstance(limit, int) else int(steps * limit)
+    if trainer.get("check_val_every_n_epoch", 1) and isinstance(interval, int) and interval > steps:
+        raise ScanError(
+            f"trainer.val_check_interval: found {interval}, an epoch has {steps} batches; give fewer, or "
+            "trainer.check_val_every_n_epoch=null to count over epochs"
+        )
 
 
 def _fit(
@@ -114,7 +139,7 @@ def _fit(
             StepSeed(config.seed),
             SpeedMonitor(),
             NaNMonitor(),
-            *([] if quiet() else [progress_bar()]),
+            *([] if quiet() else [progress_bar(run_dir.name if shares_terminal() else "")]),
             *(instantiate(node, f"callbacks.{name}") for name, node in config.callbacks.items() if node),
             ResumeState(),
             shutdown,
@@ -140,7 +165,8 @@ def _fit(
 
 
 def _loggers(config: TrainConfig, run_dir: Path, point: ResumePoint | None) -> list[Logger]:
-    series = MetricsCSV(run_dir, point.step if point else None, point.series if point else None)
+    every = config.trainer.get("log_every_n_steps") or 1
+    series = MetricsCSV(run_dir, point.step if point else None, point.series if point else None, every)
     loggers: list[Logger] = [series]
     for name, node in config.logger.items():
         if node is None:

@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
-from scan_lightning.config.nodes import instantiate
+from scan_lightning.config.nodes import partial
 from scan_lightning.errors import ScanError
 from scan_lightning.training.callbacks.checkpoints import AtomicCheckpointIO
 
@@ -67,13 +67,12 @@ def build_trainer(
         "enable_progress_bar": any(isinstance(item, pl.callbacks.ProgressBar) for item in callbacks),
         **arguments,
     }
-    given = {name: value for name, value in node.items() if not name.startswith("_")}
-    settings = {**defaults, **given, "default_root_dir": str(run_dir)}
-    plugins = [AtomicCheckpointIO(), *(settings.pop("plugins", None) or [])]
+    build = partial(node, "trainer")
+    settings = {**defaults, **build.keywords, "default_root_dir": str(run_dir)}
+    plugins = settings.pop("plugins", None) or []
+    plugins = [AtomicCheckpointIO(), *(plugins if isinstance(plugins, list) else [plugins])]
     try:
-        trainer: pl.Trainer = instantiate({**node, **{"_partial_": True}}, "trainer")(
-            **settings, callbacks=list(callbacks), plugins=plugins
-        )
+        trainer: pl.Trainer = build.func(**settings, callbacks=list(callbacks), plugins=plugins)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ScanError(f"trainer: {str(error).splitlines()[0]}; see `trainer` in `train --help`") from error
     return trainer

@@ -63,7 +63,7 @@ class AttentionPanels(pl.Callback):
             rows = hardest_queries(store_queries(store, "val", pl_module.ranks), QUERIES)
         pictures = self._pictures(pl_module, store)
         for logger in trainer.loggers:  # with the row of this validation, which Lightning numbers from 0
-            show(logger, pictures, rows, step=trainer.global_step - 1, epoch=trainer.current_epoch)
+            show(logger, pictures, rows, step=trainer.global_step, epoch=trainer.current_epoch)
 
     def _due(self, trainer: pl.Trainer) -> bool:
         if trainer.state.fn != "fit" or trainer.sanity_checking:

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from scan_lightning.files import link_file, write_file
+from scan_lightning.training.loggers.metrics_csv import MetricsCSV
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -116,7 +117,11 @@ class LastCheckpoint(ModelCheckpoint):
             trainer.should_stop = True  # this way Lightning validates before it stops within an epoch
         if due and stepped and not (trainer.should_stop or last_of_epoch or dry(trainer)):
             # Lightning logs a step after this hook: the rows that a checkpoint counts must be written before.
+            # Lightning logs it again; metrics.csv alone knows a step that it has.
+            loggers = trainer.loggers
+            trainer.loggers = [logger for logger in loggers if isinstance(logger, MetricsCSV)]
             trainer._logger_connector.update_train_step_metrics()
+            trainer.loggers = loggers
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

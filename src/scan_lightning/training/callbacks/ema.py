@@ -53,3 +53,10 @@ class EMA(EMAWeightAveraging):
     ) -> None:
         """Put the weights back before a validation that was stopped is saved."""
         self.on_validation_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the weights for a checkpoint of the end."""
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the module with the averages."""
+        self._copy_average_to_current(pl_module)

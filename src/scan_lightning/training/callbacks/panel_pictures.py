@@ -8,7 +8,7 @@ from PIL import Image
 
 from scan_lightning.data.store import Store
 from scan_lightning.model.trained import TrainedModel
-from scan_lightning.report.attention import explain
+from scan_lightning.report.explanation import explain
 from scan_lightning.report.overlay import attention_figure
 
 DOTS_PER_INCH = 110

@@ -30,16 +30,17 @@ class ResumeState(pl.Callback):
     """Keeps the last logged metrics, which EarlyStopping and ReduceLROnPlateau read, and a plateau's step.
 
     In the epoch in which a run is resumed, Lightning leaves out the step of schedules that follow a metric.
+    After a validation that was not due, as at the end of `max_steps`, it counts one step too few for loggers.
     """
 
     def __init__(self) -> None:
-        self._metrics: dict[str, float] = {}
+        self._metrics: dict[str, torch.Tensor] = {}
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep the metrics."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()}
         checkpoint["callbacks"][self.state_key] = {"metrics": metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -48,10 +49,16 @@ class ResumeState(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give the metrics back; Lightning has reset them by now."""
-        kept = {name: torch.tensor(value) for name, value in self._metrics.items()}
-        trainer._logger_connector._callback_metrics.update(kept)
+        trainer._logger_connector._callback_metrics.update(self._metrics)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Log under the right step."""
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Step schedules that follow a metric, where Lightning does not."""
-        if trainer.fit_loop.restarting:
-            trainer.fit_loop.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
+        epoch_loop = trainer.fit_loop.epoch_loop
+        if trainer.fit_loop.restarting and epoch_loop._num_ready_batches_reached():
+            epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 
 from scan_lightning.files import link_file, write_text
 from scan_lightning.training.loggers.metrics_csv import MetricsCSV
-from scan_lightning.training.record import RunRecord
+from scan_lightning.training.run_record import RunRecord
 
 CONFIG = "scan_lightning"  # the key of a checkpoint under which a run's configuration lies
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -39,21 +40,26 @@ class MetricsCSV(Logger):
         resume_step: the optimizer step of the checkpoint that a run resumes from: later rows of the file are
             computed again. None: a new file.
         source: the file to resume, when it is another one.
+        every: steps between two rows, the Trainer's `log_every_n_steps`.
 
     Raises:
         ScanError: the file to resume is shorter than the checkpoint says, or is no metrics.csv.
     """
 
     def __init__(
-        self, folder: str | Path, resume_step: int | None = None, source: Path | None = None
+        self,
+        folder: str | Path,
+        resume_step: int | None = None,
+        source: Path | None = None,
+        every: int = 1,
     ) -> None:
         super().__init__()
         self.path = Path(folder) / "metrics.csv"
-        self._resume_step, self._source = resume_step, source or self.path
+        self._resume_step, self._source, self._every = resume_step, source or self.path, every
         self._columns = list(COLUMNS)
         self._last: tuple[int, bool] = (-1, False)
         self._waiting: dict[str, Any] = {}
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
         self._begun = False
 
     @property
@@ -76,9 +82,9 @@ class MetricsCSV(Logger):
 
         Args:
             metrics: of a step or of a validation; others wait for the row of their step.
-            step: Lightning's count of optimizer steps before this one.
+            step: the optimizer step, as the module logs it.
         """
-        number = (step or 0) + 1
+        number = int(step or 0)
         validated = "val/rsum" in metrics
         row = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
         if not validated and "train/loss" not in row:
@@ -94,14 +100,12 @@ class MetricsCSV(Logger):
             self._write({**row, "step": number})
 
     def begin(self) -> None:
-        """Open the file, cut back to what the checkpoint knows of; what may be refused is refused here."""
+        """Begin the file, cut back to what the checkpoint knows of; what may be refused is refused here."""
         self._begun = True
         text = ",".join(COLUMNS) + "\n"
         if self._resume_step is not None and self._source.exists():
             text = self._kept(self._resume_step)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, text)
-        self._file = self.path.open("a", encoding="utf-8", newline="", buffering=1)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -111,23 +115,23 @@ class MetricsCSV(Logger):
             file.close()
 
     def _kept(self, step: int) -> str:
-        with self._source.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            names = list(reader.fieldnames or [])
-            if names[: len(COLUMNS)] != list(COLUMNS):
-                raise ScanError(
-                    f"{self._source}: the first line is not that of a metrics.csv of this version. Move the "
-                    "file away to start a new series, or resume with the version that wrote it."
-                )
-            try:
-                rows = [row for row in reader if int(row["step"]) <= step]
-            except (ValueError, TypeError, csv.Error) as error:
-                raise ScanError(f"{self._source}: line {reader.line_num} is damaged ({error})") from error
-        steps = [0, *(int(row["step"]) for row in rows if row["train/loss"])]
-        every = steps[2] - steps[1] if len(steps) > 2 else 1  # trainer.log_every_n_steps
-        if steps[-1] + every <= step:
+        text = self._source.read_text(encoding="utf-8", errors="replace")
+        text = text[: text.rfind("\n") + 1]  # a full disk may have left a part of a row
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        names = list(reader.fieldnames or [])
+        if names[: len(COLUMNS)] != list(COLUMNS):
             raise ScanError(
-                f"{self._source}: it ends at step {steps[-1]}, but the checkpoint is of step {step}. "
+                f"{self._source}: the first line is not that of a metrics.csv of this version. Move the "
+                "file away to start a new series, or resume with the version that wrote it."
+            )
+        try:
+            rows = [row for row in reader if _step(row) <= step]
+        except (ValueError, csv.Error) as error:
+            raise ScanError(f"{self._source}: line {reader.line_num} is damaged ({error})") from error
+        end = max((_step(row) for row in rows if row["train/loss"]), default=0)
+        if end + self._every <= step:
+            raise ScanError(
+                f"{self._source}: it ends at step {end}, but the checkpoint is of step {step}. "
                 "Restore the file, or move it away to start a new series."
             )
         self._columns = names
@@ -140,20 +144,21 @@ class MetricsCSV(Logger):
         try:
             if new:
                 self._add_columns(new)
-            assert self._file is not None
+            if self._file is None:
+                self._file = self.path.open("ab", buffering=0)
             values = {name: _shown(name, value) for name, value in row.items()}
-            csv.DictWriter(self._file, self._columns, lineterminator="\n").writerow(values)
+            line = _text(self._columns, [values]).partition("\n")[2].encode()
+            while line:  # unbuffered: what could not be written is not tried again when the file is closed
+                line = line[self._file.write(line) :]
         except OSError as error:
             raise write_error(self.path, error) from error
 
     def _add_columns(self, names: list[str]) -> None:
-        assert self._file is not None
-        self._file.close()
+        self.finalize("")
         with self.path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         self._columns += names
         write_text(self.path, _text(self._columns, rows))
-        self._file = self.path.open("a", encoding="utf-8", newline="", buffering=1)
 
 
 def _text(columns: list[str], rows: list[dict[str, str]]) -> str:
@@ -162,6 +167,12 @@ def _text(columns: list[str], rows: list[dict[str, str]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _step(row: Mapping[Any, Any]) -> int:
+    if None in row or None in row.values():
+        raise ValueError("another number of values")
+    return int(row["step"])
 
 
 def _shown(name: str, value: float) -> str:

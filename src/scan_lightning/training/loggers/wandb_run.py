@@ -72,7 +72,7 @@ class WandbRun(Logger):
         self.config, self.resumed = dict(config or {}), resumed
         self._log_checkpoints = log_checkpoints
         self._run: Run | None = None
-        self._checkpoints: ModelCheckpoint | None = None
+        self._checkpoints: dict[str, ModelCheckpoint] = {}
 
     @property
     def name(self) -> str:
@@ -100,7 +100,7 @@ class WandbRun(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Log the module's hyperparameters, where the run was opened without a configuration."""
+        """Log the module's hyperparameters, where the run was opened without a resolved configuration."""
         if not self.config and isinstance(params, Mapping):
             self.experiment.config.update(dict(params), allow_val_change=True)
 
@@ -110,19 +110,18 @@ class WandbRun(Logger):
 
         Args:
             metrics: series, or wandb media.
-            step: Lightning's count of optimizer steps before this one; wandb's rows carry the step itself, as
-                metrics.csv. Rows before the run's own are left out: a run resumed from an older checkpoint
-                repeats them exactly.
+            step: the optimizer step, as the module logs it. Rows before the run's own are left out: a run
+                resumed from an older checkpoint repeats them exactly.
         """
         run = self.experiment
         if step is None:
             run.log(dict(metrics))
-        elif step + 1 >= run.step:
-            run.log({**metrics, "step": step + 1}, step=step + 1)
+        elif step >= run.step:
+            run.log({**metrics, "step": step}, step=step)
 
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Note the best validation, and what to upload: the files go once, when training ends."""
-        self._checkpoints = checkpoint_callback
+        self._checkpoints[checkpoint_callback.state_key] = checkpoint_callback
         if self._run is not None and checkpoint_callback.best_model_score is not None:
             self._run.summary["best/rsum"] = float(checkpoint_callback.best_model_score)
 
@@ -133,8 +132,8 @@ class WandbRun(Logger):
             return
         run, self._run = self._run, None
         try:
-            if self._log_checkpoints and self._checkpoints is not None:
-                self._upload(run, self._checkpoints)
+            if self._log_checkpoints and self._checkpoints:
+                self._upload(run)
         finally:
             run.finish(exit_code=0 if status == "success" else 1)
         if run.settings.mode in OFFLINE:
@@ -186,18 +185,17 @@ class WandbRun(Logger):
             return file.read_text().strip()
         return uuid.uuid4().hex[:8]
 
-    def _upload(self, run: Run, checkpoints: ModelCheckpoint) -> None:
+    def _upload(self, run: Run) -> None:
         import wandb
 
+        callbacks = self._checkpoints.values()
+        scores = [float(c.best_model_score) for c in callbacks if c.best_model_score is not None]
         artifact = wandb.Artifact(
-            f"model-{run.id}", type="model", metadata={"val/rsum": _number(checkpoints.best_model_score)}
+            f"model-{run.id}", type="model", metadata={"val/rsum": max(scores, default=None)}
         )
-        for name, path in (
-            ("best.ckpt", checkpoints.best_model_path),
-            ("last.ckpt", checkpoints.last_model_path),
-        ):
+        for path in sorted({path for c in callbacks for path in (c.best_model_path, c.last_model_path)}):
             if path and Path(path).exists():
-                artifact.add_file(path, name=name)
+                artifact.add_file(path, name=Path(path).name)
         run.log_artifact(artifact)
 
 
@@ -229,10 +227,6 @@ def _has_credentials(base_url: str) -> bool:
 def _short(path: Path) -> str:
     """The path as seen from the current folder, when it lies below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def _number(score: Any) -> float | None:
-    return None if score is None else float(score)
 
 
 def sweep_name() -> str | None:

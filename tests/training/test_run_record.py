@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scan_lightning.training import record
+from scan_lightning.training import run_record
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("src/code.py", "experiments/table/results.csv"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text("one\n")
-    shutil.copy(Path(record.__file__), tmp_path / "src" / "record.py")
+    shutil.copy(Path(run_record.__file__), tmp_path / "src" / "record.py")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     git(tmp_path, "-c", "user.name=A", "-c", "user.email=a@b", "commit", "--quiet", "-m", "one")

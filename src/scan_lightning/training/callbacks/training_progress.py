@@ -16,18 +16,27 @@ from scan_lightning.progress import progress
 PLAIN_EVERY = 15.0  # seconds between two plain lines
 
 
-def progress_bar() -> ProgressBar:
-    """Return the bar that fits the standard error."""
-    if sys.stderr.isatty():
+def progress_bar(job: str = "") -> ProgressBar:
+    """Return the bar that fits the standard error.
+
+    Args:
+        job: name of a job whose lines stand between those of others; such a job draws no bar.
+    """
+    if sys.stderr.isatty() and not job:
         return RichProgressBar(console_kwargs={"stderr": True, "highlight": False})
-    return PlainProgress()
+    return PlainProgress(f"{job}: " if job else "")
 
 
 class PlainProgress(ProgressBar):
-    """A line every quarter of a minute and one an epoch, on the standard error."""
+    """A line every quarter of a minute and one an epoch, on the standard error.
 
-    def __init__(self) -> None:
+    Args:
+        prefix: of each line.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
         super().__init__()
+        self._prefix = prefix
         self._enabled = True
         self._start = self._shown = 0.0
         self._first_batch = -1
@@ -40,7 +49,7 @@ class PlainProgress(ProgressBar):
         """Print again."""
         self._enabled = True
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._start = self._shown = time.monotonic()
         self._first_batch = -1
@@ -48,8 +57,9 @@ class PlainProgress(ProgressBar):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note where the epoch begins: within it when the run is resumed there."""
+        """Start the clock anew with each epoch, or within it when the run is resumed there."""
         if self._first_batch < 0:
+            self._start = self._shown = time.monotonic()
             self._first_batch = batch_idx
 
     def on_train_batch_end(
@@ -70,6 +80,10 @@ class PlainProgress(ProgressBar):
             f"step {batch_idx + 1} of {total}, {speed}, loss {loss:.2f}, {left:.0f} s left in the epoch",
         )
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End the epoch."""
+        self._first_batch = -1
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave one line about the epoch."""
         figures = trainer.callback_metrics
@@ -82,7 +96,8 @@ class PlainProgress(ProgressBar):
     def _print(self, trainer: pl.Trainer, text: str) -> None:
         if self._enabled and trainer.is_global_zero:
             of = "" if trainer.max_epochs in (None, -1) else f" of {trainer.max_epochs}"
-            print(f"epoch {trainer.current_epoch + 1}{of}: {text}", file=sys.stderr, flush=True)
+            line = f"{self._prefix}epoch {trainer.current_epoch + 1}{of}: {text}"
+            print(line, file=sys.stderr, flush=True)
 
 
 class EncodingProgress(pl.Callback):

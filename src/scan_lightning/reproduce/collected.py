@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from scan_lightning.reproduce.paper_tables import Table
 from scan_lightning.reproduce.published import Recalls
-from scan_lightning.reproduce.tables import Table
 
 
 @dataclass(frozen=True)
