@@ -70,6 +70,15 @@ def test_show_counts_the_vocabulary_at_four(tmp_path: Path, capsys: pytest.Captu
     assert "words           11, of them 1 in test captions only" in text
 
 
+def test_show_keeps_a_caption_with_line_breaks_on_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = make_records(3)
+    records[0] = type(records[0])(**vars(records[0]) | {"captions": ["one\ntwo\r\x1b[1m three é"]})
+    main(["data", "show", str(write(tmp_path / "x.h5", records))])
+    assert "  one\\ntwo\\r\\x1b[1m three é\n" in capsys.readouterr().out
+
+
 def test_check_lists_every_fault_with_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "s.h5", make_records())
     with h5py.File(path, "r+") as file:

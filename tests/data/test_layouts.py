@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from scan_lightning.data.check import check_store
 from scan_lightning.data.header import refuse_other_file
 from scan_lightning.data.layouts.sources import LAYOUTS
 from scan_lightning.data.store import Store
+from scan_lightning.errors import ScanError
 
 DIM = 6
 
@@ -79,7 +81,13 @@ class Images:
 def build(layout: str, root: Path, *options: str | Path) -> Store:
     out = root.parent / "out" / "s.h5"
     out.parent.mkdir(exist_ok=True)
-    run_data("build", "--layout", layout, "--root", root, "--out", out, "--dtype", "float32", *options)
+    command = ["build", "--layout", layout, "--root", root, "--out", out, "--dtype", "float32", *options]
+    try:
+        run_data(*command)
+    except ScanError as error:  # most tests write features of some splits only, and follow the advice
+        if not (advice := re.search(r"would lose the split.*give (--splits [a-z ]+)", str(error))):
+            raise
+        run_data(*command, *advice[1].split())
     return Store(out)
 
 
@@ -147,7 +155,7 @@ def test_images_without_captions_and_captions_without_images_are_told(
     images.expect(build("bottom-up-tsv", root), [1, 3])
     text = capsys.readouterr().out
     assert "1 images have features but no captions: left out." in text
-    assert "4 captioned images have no features here: left out (test 1, train 2, val 1)." in text
+    assert "3 captioned images have no features here: left out (train 2, val 1)." in text
 
 
 TSV_FAULTS: dict[str, tuple[Callable[[list[str]], str], list[str]]] = {
@@ -158,7 +166,7 @@ TSV_FAULTS: dict[str, tuple[Callable[[list[str]], str], list[str]]] = {
     ),
     "no number": (lambda lines: lines[0].replace("\t640\t", "\twide\t"), ["line 1", "image_w"]),
     "no boxes": (lambda lines: lines[0].replace("\t10\t", "\t0\t"), ["line 1", "num_boxes"]),
-    "cut short": (lambda lines: "\n".join(lines)[:-9], ["line 6", "cut short", "9 bytes"]),
+    "cut short": (lambda lines: "\n".join(lines)[:-9], ["line 6", "cut short"]),
     "no base64": (
         lambda lines: "\n".join([lines[0], lines[1][:-8] + "!!!!!!!!"]),
         ["line 2", "'42'", "base64"],
@@ -167,7 +175,10 @@ TSV_FAULTS: dict[str, tuple[Callable[[list[str]], str], list[str]]] = {
         lambda lines: "\n".join([lines[0], lines[1].replace("\t3\t", "\t2\t")]),
         ["line 2", "'42'", "boxes decode to 48 bytes", "32 for 2 boxes"],
     ),
-    "twice": (lambda lines: "\n".join([*lines, lines[2]]), ["line 7", "'7' comes twice", "line 3"]),
+    "twice": (
+        lambda lines: "\n".join([*lines, lines[2].replace("\t640\t", "\t641\t")]),
+        ["line 7", "'7' comes twice", "line 3"],
+    ),
 }
 
 
@@ -275,7 +286,7 @@ def _flip(path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "damage", "words"),
     [
-        ({"features": None}, None, ["holds boxes, image_w, image_h", "features, x, feat"]),
+        ({"features": None}, None, ["holds boxes, image_h, image_w", "features, image_features"]),
         ({"features": np.ones(6, np.float32)}, None, ["(6,)", "(regions, width)"]),
         ({"features": np.ones((0, 6), np.float32)}, None, ["(0, 6)"]),
         ({"features": np.ones((3, 6), int)}, None, ["int64"]),
@@ -373,7 +384,7 @@ def _edit(path: Path, name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("image_features", None, ["expected features under one of image_features, features"]),
+        ("image_features", None, ["expected one of features, image_features"]),
         ("image_features", np.ones(4, np.float32), ["(4,)"]),
         ("image_features", np.ones((15, 6), np.int32), ["int32"]),
         ("image_bb", np.ones((14, 4), np.float32), ["(14, 4)", "does not fit"]),
@@ -382,7 +393,7 @@ def _edit(path: Path, name: str, value: object) -> None:
         ("pos_boxes", np.array([[0, 1], [1, 1], [11, 15]]), ["image 1"]),
         ("ids", None, ["train_ids.txt", "never read"]),
         ("ids", np.arange(2), ["2 ids for 3 images"]),
-        ("image_w", np.ones(2), ["image_w or widths is (2,)", "(3,)"]),
+        ("image_w", np.ones(2), ["image_w or img_w or width or widths is (2,)", "(3,)"]),
         ("image_w", np.full(3, np.nan), ["image_w holds NaN"]),
         ("image_w", np.full(3, -1), ["train.hdf5: row 0", "-1 x 480 pixels; expected sizes from 0"]),
         ("image_w", np.float32(3), ["image_w cannot be read"]),
@@ -416,15 +427,18 @@ def test_a_pickled_index_beside_a_dump_is_never_read(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", ["dataset_coco.json", "JSONDecodeError"]),
-        ('{"annotations": []}', ["KeyError", "images"]),
+        ("{", ["dataset_coco.json", "is not JSON"]),
+        ('{"annotations": []}', ["no captioned image"]),
         ('{"images": []}', ["no captioned image"]),
         (
             '{"images": [{"filename": "a.jpg", "split": "holdout", "sentences": [{"raw": "x"}]}]}',
             ["'holdout'", "restval"],
         ),
         ('{"images": [{"filename": "a.jpg", "split": "test", "sentences": []}]}', ["'a.jpg'", "no sentence"]),
-        ('{"images": [{"filename": "a.jpg", "split": "test"}]}', ["KeyError", "sentences"]),
+        (
+            '{"images": [{"filename": "a.jpg", "split": "test"}]}',
+            ["image 'a.jpg' has no captions (sentences)", "filename, split"],
+        ),
     ],
 )
 def test_faulty_karpathy_files(root: Path, text: str, words: list[str]) -> None:
@@ -566,8 +580,3 @@ def test_a_target_that_may_not_be_read_is_not_replaced(
         "there/s.h5: cannot be read: permission denied. Ask for permission, or give another name."
     )
     assert target.read_text() == "another's"
-
-
-def test_captions_have_no_effect_on_the_released_layout(root: Path, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="--captions has no effect"):
-        refused("scan-release", root, "--captions", tmp_path)

@@ -26,13 +26,13 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_attributes(path: Path) -> None:
     with h5py.File(path) as file:
         attrs = dict(file.attrs)
-    assert attrs.pop("created").startswith("20")
+    assert attrs.pop("created").startswith(b"20")
     assert attrs == {
-        "format": "scan-lightning",
+        "format": b"scan-lightning",
         "version": 1,
-        "source": "unit test",
+        "source": b"unit test",
         "feature_dim": 8,
-        "tokenizer": "spacy-en-lower",
+        "tokenizer": b"spacy-en-lower",
         "complete": True,
     }
 

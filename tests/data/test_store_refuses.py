@@ -91,7 +91,7 @@ def test_features_of_another_type(path: Path, dtype: str) -> None:
 def test_features_of_another_width_than_the_attribute(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["feature_dim"] = 9
-    assert "(regions, 9)" in _message(path)
+    assert "(R, 9)" in _message(path)
 
 
 @pytest.mark.parametrize("part", range(20))

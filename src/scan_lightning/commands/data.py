@@ -18,15 +18,16 @@ BUILD = """write a store from region features and captions
 The store appears under its name only when it is complete and on the disk. Layouts:
   scan-release   {train,dev,test,testall}_ims.npy and _caps.txt, as released with SCAN
   bottom-up-tsv  *.tsv with base64 columns, one image a line
-  npz-folder     one .npz an image
-  hdf5-vqa       image_features, image_bb, pos_boxes in .hdf5
-The last three take captions from Karpathy's dataset_*.json, or from {split}_ids.txt and _caps.txt."""
+  npz-folder     one .npz or .npy an image
+  hdf5-vqa       image_features, image_bb, pos_boxes in .hdf5, or a dataset or group an image
+The last three take captions from the file beside them that holds some: Karpathy's or COCO's JSON, a list of
+image and caption, a table with a header, Flickr8k.token.txt; or from {split}_ids.txt and _caps.txt."""
 CHECK = """verify everything a store claims
 
 Counts, offsets, finite features, owners of captions, ids, boxes, lexicon, every block checksum
 and the whole-file digest. All faults are listed; the exit status is 2 when there is any.
-With --layout a folder of features is checked instead: every file is compared with the sizes of the
-data set that SCAN's authors released, or with the other files where it is none. Values are read too."""
+With --layout a folder of features is checked instead, all values of all images. Files of scan-release are
+compared with the sizes of the data set that SCAN's authors released, or with each other."""
 SUBSET = """write a part of a store: splits, the first images of each split, or images by id
 
 An image must pass all that are given. The lexicon is counted anew."""
@@ -64,14 +65,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = subcommand("build", BUILD, example, _build, out=True)
     add("--layout", required=True, choices=LAYOUTS, help="how the files are laid out")
     add("--root", required=True, type=Path, metavar="DIR", help="the folder with the files")
-    add("--captions", type=Path, metavar="PATH", help="captions, when they are elsewhere")
+    add("--captions", type=Path, metavar="PATH", help="captions: a file, or the folder they are in")
+    add(
+        "--split",
+        type=_shares,
+        metavar="T/V/T",
+        help="divide train/val/test where captions say no split: 80/10/10",
+    )
+    add("--splits", nargs="+", choices=SPLITS, help="only these splits")
     dtype = "how features are stored (default: float16)"
     add("--dtype", choices=FEATURE_DTYPES, default="float16", help=dtype)
 
     example = "f30k.h5\n  scan-lightning data check --layout scan-release data/f30k_precomp"
     add = subcommand("check", CHECK, example, _check)
     add("path", type=Path, metavar="PATH", help="the store; with --layout the folder")
-    add("--layout", choices=["scan-release"], help="check a folder of this layout")
+    add("--layout", choices=LAYOUTS, help="check a folder of this layout")
+    add("--captions", type=Path, metavar="PATH", help="captions of that folder, when they are elsewhere")
 
     add = subcommand("show", "print what a store holds, with sample captions", "f30k.h5 --samples 2", _show)
     add("path", type=Path, metavar="FILE.h5", help="the store")
@@ -107,6 +116,15 @@ def _positive(text: str) -> int:
     return value
 
 
+def _shares(text: str) -> tuple[int, ...]:
+    parts = text.split("/")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts) or not sum(map(int, parts)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not three shares of train, val and test, as in 80/10/10"
+        )
+    return tuple(map(int, parts))
+
+
 def _build(args: argparse.Namespace) -> int:
     from scan_lightning.data.header import refuse_other_file
     from scan_lightning.data.layouts.sources import open_layout
@@ -115,10 +133,10 @@ def _build(args: argparse.Namespace) -> int:
 
     refuse_existing(args.out, args.overwrite)
     refuse_other_file(args.out)
-    source = open_layout(args.layout, args.root, args.captions)
+    source = open_layout(args.layout, args.root, args.captions, args.split, args.splits)
     for note in source.notes:
         print(f"note: {note}")
-    write_store(
+    notes = write_store(
         args.out,
         source.records(),
         source=source.name,
@@ -128,24 +146,35 @@ def _build(args: argparse.Namespace) -> int:
         dtype=args.dtype,
         overwrite=args.overwrite,
     )
+    for note in notes:
+        print(f"note: {note}")
     return _print_written(args.out)
 
 
 def _check(args: argparse.Namespace) -> int:
     from scan_lightning.data.check import check_store
 
-    if args.layout:
+    if args.layout == "scan-release":
         return _check_folder(args.path)
     start = time.monotonic()
-    problems = check_store(args.path)
+    if args.layout:
+        from scan_lightning.data.layouts.sources import check_layout, open_layout
+
+        source = open_layout(args.layout, args.path, args.captions)
+        for note in source.notes:
+            print(f"note: {note}")
+        problems = check_layout(source, args.path)
+        advice, what = "Copy these files or make them again.", f"{source.images:,} images"
+    else:
+        problems = check_store(args.path)
+        advice = "Build or copy the store again; what it holds cannot be trusted."
+        what = size_text(args.path.stat().st_size)
     for problem in problems:
         print(f"problem: {problem}", file=sys.stderr)
     if problems:
-        advice = "Build or copy the store again; what it holds cannot be trusted."
         print(f"error: {args.path}: {_count(len(problems))}. {advice}", file=sys.stderr)
         return 2
-    size, seconds = args.path.stat().st_size, max(time.monotonic() - start, 1e-9)
-    print(f"{args.path}: no problem ({size_text(size)} in {seconds:.1f} s, {size_text(size / seconds)}/s)")
+    print(f"{args.path}: no problem ({what} in {time.monotonic() - start:.1f} s)")
     return 0
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from scan_lightning.data.format import BOX_SLACK
 from scan_lightning.errors import ScanError
 
+SHARE_SLACK = 1e-3  # rounding of boxes that are divided by the picture's size
+
 
 def stored_boxes(boxes: np.ndarray | None, regions: int, width: int, height: int, image: str) -> np.ndarray:
     """One image's boxes as the store keeps them, (k, 4) float32.
@@ -36,6 +38,12 @@ def stored_boxes(boxes: np.ndarray | None, regions: int, width: int, height: int
             "a box is unknown."
         )
     return stored
+
+
+def are_shares(boxes: np.ndarray) -> bool:
+    """Whether no box (k, 4) leaves the unit square: shares of width and height, not pixels."""
+    known = boxes[np.isfinite(boxes).all(axis=1)]
+    return not len(known) or bool(known.min() >= -SHARE_SLACK and known.max() <= 1 + SHARE_SLACK)
 
 
 def box_errors(boxes: np.ndarray, sizes: np.ndarray) -> list[tuple[int, str]]:

@@ -16,6 +16,8 @@ from scan_lightning.data.store import Store
 from scan_lightning.data.text import END, START, Vocabulary
 from scan_lightning.errors import ScanError
 
+BLOCK = 1 << 16  # captions looked up at a time
+
 
 class Tokenizes(Protocol):
     """A text encoder or a `Vocabulary`: what turns sentences into ids."""
@@ -79,14 +81,17 @@ def caption_tokens(store: Store, rows: npt.NDArray[np.int64], source: Tokenizes)
 
 
 def _stored_tokens(store: Store, rows: npt.NDArray[np.int64], vocabulary: Vocabulary) -> CaptionTokens:
-    starts = store.caption_offsets[rows]
-    counts = store.caption_offsets[rows + 1] - starts
-    offsets = offsets_of(counts + 2)
-    ids = np.full(int(offsets[-1]), START, np.int32)
-    ids[offsets[1:] - 1] = END
-    words = np.ones(len(ids), bool)
-    words[offsets[:-1]] = words[offsets[1:] - 1] = False
-    source = np.arange(int(counts.sum())) + np.repeat(starts - offsets_of(counts)[:-1], counts)
+    """The store's own tokens as ids; a block at a time: the ids are nearly all the memory it takes."""
+    offsets = offsets_of(store.caption_offsets[rows + 1] - store.caption_offsets[rows] + 2)
+    ids = np.empty(int(offsets[-1]), np.int32)
     lookup = np.array([vocabulary.id(word) for word in store.lexicon[0]], np.int32)
-    ids[words] = lookup[store.token_rows[source]]
+    for first in range(0, len(rows), BLOCK):
+        starts = store.caption_offsets[rows[first : first + BLOCK]]
+        bounds = offsets[first : first + BLOCK + 1]
+        part, counts = ids[bounds[0] : bounds[-1]], np.diff(bounds) - 2
+        part[bounds[:-1] - bounds[0]], part[bounds[1:] - bounds[0] - 1] = START, END
+        inner = np.arange(int(counts.sum())) - np.repeat(offsets_of(counts)[:-1], counts)
+        part[inner + 1 + np.repeat(bounds[:-1] - bounds[0], counts)] = lookup[
+            store.token_rows[inner + np.repeat(starts, counts)]
+        ]
     return CaptionTokens(ids, offsets)

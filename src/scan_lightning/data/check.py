@@ -10,10 +10,11 @@ import numpy as np
 
 from scan_lightning.data.check_content import check_content
 from scan_lightning.data.checksums import DIGEST_BYTES, ROWS_ATTRIBUTE, digest
+from scan_lightning.data.datasets import READ_ERRORS, own_dataset, reason
 from scan_lightning.data.format import DATASETS, GOLD_LINKS
-from scan_lightning.data.header import READ_ERRORS, Header, first_line, has, read_header
-from scan_lightning.data.probe import probe
+from scan_lightning.data.header import Header, read_header
 from scan_lightning.data.seal import check_seal
+from scan_lightning.data.strings import is_text, read_strings
 from scan_lightning.progress import Advance
 from scan_lightning.progress import progress as show_progress
 
@@ -36,31 +37,27 @@ def check_store(path: str | Path, *, progress: bool = True) -> list[str]:
     """
     path = Path(path)
     header = read_header(path)
+    names = [name for name in DATASETS if name != FEATURES and (header.links or name != GOLD_LINKS)]
     problems: list[str] = []
     with show_progress(f"checking {path.name}", path.stat().st_size, "bytes", shown=progress) as advance:
         broken_seal = check_seal(path)
-        harmful: dict[str, str] = {}
         if broken_seal:
             problems.append(broken_seal)
-            harmful = probe(path, [name for name in (*DATASETS, GOLD_LINKS) if name != FEATURES])
-            problems += [f"/{name}: is damaged so that HDF5 {harm}" for name, harm in harmful.items()]
         with h5py.File(path, "r") as file:
-            content: dict[str, np.ndarray | None] = dict.fromkeys(harmful)
-            for name in (*DATASETS, *([GOLD_LINKS] if has(file, GOLD_LINKS) else [])):
-                if name != FEATURES and name not in harmful:
-                    content[name] = _check_dataset(file, name, problems)
+            content = {name: _check_dataset(file, name, problems) for name in names}
             advance(header.identity.size - header.feature_bytes)
             _check_features(path, file, header, content, advance, problems)
-            problems += _check_shapes(content, header) or check_content(content)
+            problems += check_content(content)
     return problems
 
 
 def _check_dataset(file: h5py.File, name: str, problems: list[str]) -> np.ndarray | None:
     """Read a small dataset and compare it with its checksums; strings come as UTF-8 bytes."""
     try:
-        rows: np.ndarray = file[name][:]
+        dataset = file[name]
+        rows = np.array(read_strings(dataset), object) if is_text(dataset) else np.asarray(dataset[:])
     except READ_ERRORS as error:
-        problems.append(f"/{name}: cannot be read ({first_line(error)})")
+        problems.append(f"/{name}: {reason(error)}")
         return None
     expected, size = _checksums(file, name, len(rows), problems)
     for block in range(len(expected)):
@@ -99,43 +96,18 @@ def _check_features(
         )
 
 
-def _check_shapes(content: Content, header: Header) -> list[str]:
-    """Each dataset's shape and type, as far as it could be read, against the others."""
-    sizes = {"N": header.images, "R": header.regions, "C": header.captions}
-    for letter, name in (("T", "caption/tokens"), ("V", "lexicon/word")):
-        rows = content[name]
-        if rows is not None:
-            sizes[letter] = len(rows)
-    sizes |= {"N+1": sizes["N"] + 1, "C+1": sizes["C"] + 1}
-    problems = []
-    for name, (letters, kind) in DATASETS.items():
-        rows = content.get(name)
-        if rows is None:  # the features, which the header has checked, or what could not be read
-            continue
-        shape = tuple(sizes.get(letter) if isinstance(letter, str) else letter for letter in letters)
-        if rows.shape != shape and None not in shape:
-            problems.append(f"/{name}: has shape {rows.shape}, expected {shape}")
-        if not (rows.dtype.kind == "O" if kind == "str" else rows.dtype == np.dtype(kind)):
-            problems.append(f"/{name}: is {rows.dtype}, expected {kind}")
-    links = content.get(GOLD_LINKS)
-    if links is not None and links.shape[1:] != (3,):
-        problems.append(f"/{GOLD_LINKS}: has shape {links.shape}, expected (links, 3)")
-    return problems
-
-
 def _checksums(file: h5py.File, name: str, rows: int, problems: list[str]) -> tuple[np.ndarray, int]:
     """A dataset's digests and rows a block; a problem and no digests when they cannot be used."""
     try:
-        if f"checksum/{name}" not in file:
-            problems.append(f"/checksum/{name}: is missing, so /{name} cannot be verified")
-            return np.zeros((0, DIGEST_BYTES), dtype=np.uint8), 0
-        dataset = file[f"checksum/{name}"]
-        expected, size = np.asarray(dataset[:]), int(dataset.attrs[ROWS_ATTRIBUTE])
-        if size >= 1 and expected.shape == (-(-rows // size), DIGEST_BYTES):
-            return expected, size
-        problems.append(f"/checksum/{name}: has shape {expected.shape} for {rows:,} rows of {size:,} a block")
+        dataset = own_dataset(file, f"checksum/{name}")
+        size = int(dataset.attrs[ROWS_ATTRIBUTE])
+        if size >= 1 and dataset.shape == (-(-rows // size), DIGEST_BYTES) and dataset.dtype == np.uint8:
+            return np.asarray(dataset[:]), size
+        problems.append(
+            f"/checksum/{name}: is {dataset.dtype} {dataset.shape} for {rows:,} rows of {size:,} a block"
+        )
     except READ_ERRORS as error:
-        problems.append(f"/checksum/{name}: cannot be read ({first_line(error)})")
+        problems.append(f"/checksum/{name}: {reason(error)}, so /{name} cannot be verified")
     return np.zeros((0, DIGEST_BYTES), dtype=np.uint8), 0
 
 

@@ -27,7 +27,15 @@ VERSION = 1
 SPLITS = ("train", "val", "test")
 COUNTED_SPLITS = ("train", "val")  # the lexicon counts these only, so test captions never leak in
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
-ATTRIBUTES = ("format", "version", "source", "feature_dim", "tokenizer", "created", "complete")
+ATTRIBUTES: dict[str, type] = {
+    "format": str,
+    "version": int,
+    "source": str,
+    "feature_dim": int,
+    "tokenizer": str,
+    "created": str,
+    "complete": bool,
+}
 FEATURE_DTYPES = ("float16", "float32")
 
 # What every store holds. Shapes use the letters of the table above.
@@ -44,8 +52,10 @@ DATASETS: dict[str, tuple[tuple[str | int, ...], str]] = {
     "caption/offsets": (("C+1",), "int64"),
     "lexicon/word": (("V",), "str"),
     "lexicon/count": (("V",), "int64"),
+    "gold/links": (("L", 3), "int64"),  # may be missing
 }
 GOLD_LINKS = "gold/links"
+TEXT_BYTES = 1 << 16  # of a caption, an id, a word or an attribute, at most
 
 BOX_SLACK = 1.0  # pixels: detectors clip at the border before they scale back to the picture
 

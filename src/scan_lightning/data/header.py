@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -11,11 +12,10 @@ from typing import Any, BinaryIO, NamedTuple
 import h5py
 import numpy as np
 
-from scan_lightning.data.format import DATASETS, FEATURE_DTYPES, FORMAT, SPLIT_CODES, VERSION
+from scan_lightning.data.datasets import READ_ERRORS, dataset_errors, first_line
+from scan_lightning.data.format import ATTRIBUTES, FORMAT, SPLIT_CODES, VERSION
 from scan_lightning.data.seal import begins_with_seal
 from scan_lightning.errors import ScanError
-
-READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py raises on damage
 
 
 class Identity(NamedTuple):
@@ -47,6 +47,7 @@ class Header:
     images: int
     regions: int
     captions: int
+    links: bool  # whether there are gold links
     splits: dict[str, int]  # images of each split that has any
     identity: Identity
 
@@ -102,11 +103,12 @@ def read_header(path: Path) -> Header:
             f"a folder of features; `scan-lightning data check --layout scan-release {path}` examines such a "
             "folder."
         )
-    identity = Identity.of(path.stat())
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ScanError(f"{path}: is a pipe, socket or device; expected a store, one HDF5 file.")
     with _open_hdf5(path) as file:
         try:
-            _check_attributes(path, file)
-            return _read(path, file, identity)
+            return _read(path, file, _attributes(path, file), Identity.of(status))
         except READ_ERRORS as error:
             raise ScanError(
                 f"{path}: is damaged, its header cannot be read ({first_line(error)}). "
@@ -126,7 +128,7 @@ def refuse_other_file(target: Path) -> None:
     except PermissionError as error:
         raise _forbidden(target, "give another name") from error
     with contextlib.suppress(*READ_ERRORS), h5py.File(target, "r") as file:
-        if file.attrs.get("format") == FORMAT:
+        if _attribute(file, "format", str) == FORMAT:
             return
     raise ScanError(f"{target}: is not a store, and only a store is replaced by one. Give another name.")
 
@@ -153,71 +155,60 @@ def _forbidden(path: Path, instead: str = "copy it to a place of your own") -> S
     return ScanError(f"{path}: cannot be read: permission denied. Ask for permission, or {instead}.")
 
 
-def _check_attributes(path: Path, file: h5py.File) -> None:
-    attrs = file.attrs
-    if attrs.get("format") != FORMAT:
+def _attribute(file: h5py.File, name: str, kind: type) -> Any:
+    """One attribute, None unless it is one value of its type, stored in place."""
+    found = file.attrs.get_id(name) if name in file.attrs else None
+    if found is None or found.shape != () or found.dtype.kind not in "Sib":
+        return None
+    value = np.asarray(file.attrs[name]).item()
+    value = value.decode() if isinstance(value, bytes) else value
+    return value if type(value) is kind else None
+
+
+def _attributes(path: Path, file: h5py.File) -> dict[str, Any]:
+    """The store's attributes, each of its type."""
+    attrs = {name: _attribute(file, name, kind) for name, kind in ATTRIBUTES.items()}
+    if attrs["format"] is None and begins_with_seal(path):
+        raise ScanError(f"{path}: is damaged, or a store of an earlier scan-lightning. Build it again.")
+    if attrs["format"] != FORMAT:
         raise ScanError(
-            f"{path}: is an HDF5 file but not a store (attribute format is {attrs.get('format')!r}, expected "
+            f"{path}: is an HDF5 file but not a store (attribute format is {attrs['format']!r:.80}, expected "
             f"{FORMAT!r}). `scan-lightning data build --layout hdf5-vqa` makes a store from other HDF5 dumps."
         )
-    if attrs.get("version") != VERSION:
+    if attrs["version"] != VERSION:
         raise ScanError(
-            f"{path}: is a store of version {attrs.get('version')}; this scan-lightning reads "
+            f"{path}: is a store of version {attrs['version']}; this scan-lightning reads "
             f"version {VERSION}. Build it again, or use the scan-lightning that wrote it."
         )
-    if not attrs.get("complete", False):
+    if not attrs["complete"]:
         raise ScanError(f"{path}: is unfinished: its build was interrupted. Build it again.")
+    wrong = [f"{name} ({ATTRIBUTES[name].__name__})" for name, value in attrs.items() if value is None]
+    if wrong or attrs["feature_dim"] < 1:
+        raise ScanError(f"{path}: lacks the attributes {', '.join(wrong) or 'feature_dim'}. Build it again.")
+    return attrs
 
 
-def _read(path: Path, file: h5py.File, identity: Identity) -> Header:
-    missing = [name for name in DATASETS if name not in file]
-    if missing:
-        raise ScanError(f"{path}: lacks the datasets {', '.join(missing)}. Build it again.")
-    features = file["region/features"]
-    feature_dim = int(file.attrs["feature_dim"])
-    offset = features.id.get_offset()
-    if str(features.dtype) not in FEATURE_DTYPES or features.ndim != 2 or features.shape[1] != feature_dim:
-        raise ScanError(
-            f"{path}: /region/features is {features.dtype} {features.shape}; expected "
-            f"{' or '.join(FEATURE_DTYPES)} (regions, {feature_dim})."
-        )
-    if features.chunks is not None or offset is None:
-        raise ScanError(
-            f"{path}: /region/features is not contiguous, so it cannot be streamed: another program rewrote "
-            "the file. Build it again."
-        )
-    if offset + features.nbytes > identity.size:
-        raise ScanError(
-            f"{path}: is cut short: {identity.size:,} bytes, but the features end at byte "
-            f"{offset + features.nbytes:,}. Copy or build it again."
-        )
-    codes = file["image/split"][:]
+def _read(path: Path, file: h5py.File, attrs: dict[str, Any], identity: Identity) -> Header:
+    sizes, errors = dataset_errors(file, attrs["feature_dim"], identity.size)
+    if errors:
+        raise ScanError(f"{path}: {'; '.join(errors)}. Copy or build it again.")
+    features, codes = file["region/features"], file["image/split"][:]
+    if not sizes["N"]:
+        raise ScanError(f"{path}: holds no image. Build it again.")
     counts = {name: int((codes == code).sum()) for name, code in SPLIT_CODES.items()}
     return Header(
         path=path,
-        source=str(file.attrs["source"]),
-        created=str(file.attrs["created"]),
-        tokenizer=str(file.attrs["tokenizer"]),
-        feature_dim=feature_dim,
+        source=attrs["source"],
+        created=attrs["created"],
+        tokenizer=attrs["tokenizer"],
+        feature_dim=attrs["feature_dim"],
         feature_dtype=features.dtype,
-        feature_offset=int(offset),
+        feature_offset=int(features.id.get_offset()),
         feature_bytes=int(features.nbytes),
-        images=len(file["image/id"]),
-        regions=len(features),
-        captions=len(file["caption/text"]),
+        images=sizes["N"],
+        regions=sizes["R"],
+        captions=sizes["C"],
+        links="L" in sizes,
         splits={name: count for name, count in counts.items() if count},
         identity=identity,
     )
-
-
-def has(file: h5py.File, name: str) -> bool:
-    """Whether there is a dataset of this name; a damaged one is there, and reading it says what is wrong."""
-    try:
-        return name in file
-    except READ_ERRORS:
-        return True
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a library's error."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import h5py
@@ -46,6 +47,15 @@ class BlockWriter:
             rows = rows[count:]
             if self.filled == len(self.block):
                 self._flush()
+
+    def rewrite(self, change: Callable[[int, np.ndarray], np.ndarray]) -> None:
+        """Replace all rows; `change` has the first row and the rows of each block in turn."""
+        if self.filled:
+            self._flush()
+        for index, start in enumerate(range(0, self.written, len(self.block))):
+            stop = min(start + len(self.block), self.written)
+            self.dataset[start:stop] = rows = change(start, self.dataset[start:stop])
+            self.digests[index] = digest(rows)
 
     def finish(self) -> None:
         """Write what waits and the digests."""

@@ -43,7 +43,7 @@ def _facts(store: Store) -> Table:
     if len(store.gold_links):
         rows["gold links"] = f"{len(store.gold_links):,} word-to-region links"
     for name, text in rows.items():
-        table.add_row(f"[bold]{name}[/bold]", escape(text))
+        table.add_row(f"[bold]{name}[/bold]", escape(_line(text)))
     return table
 
 
@@ -64,9 +64,14 @@ def _samples(store: Store, samples: int) -> list[str]:
         rows = store.image_rows(split)[:: max(1, images // max(samples, 1))][:samples]
         for row in rows.tolist():
             captions = store.caption_text(np.flatnonzero(store.caption_image == row))
-            lines.append(f"[bold]{split}[/bold] {escape(store.image_id(row))}")
-            lines += [f"  {escape(caption) or '[dim](empty)[/dim]'}" for caption in captions]
+            lines.append(f"[bold]{split}[/bold] {escape(_line(store.image_id(row)))}")
+            lines += [f"  {escape(_line(caption)) or '[dim](empty)[/dim]'}" for caption in captions]
     return lines
+
+
+def _line(text: str) -> str:
+    """A text with line breaks and control characters escaped, so that it stays on its line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _caption_fact(store: Store, lengths: np.ndarray) -> str:

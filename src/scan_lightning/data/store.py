@@ -11,10 +11,12 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from scan_lightning.data.datasets import READ_ERRORS, reason
 from scan_lightning.data.format import GOLD_LINKS, SPLIT_CODES, SPLITS
-from scan_lightning.data.header import READ_ERRORS, first_line, has, read_header
+from scan_lightning.data.header import read_header
 from scan_lightning.data.indices import checked_indices, checked_offsets, damaged
 from scan_lightning.data.ragged import equal_count, padded_rows
+from scan_lightning.data.strings import read_strings
 from scan_lightning.errors import ScanError
 
 
@@ -147,12 +149,15 @@ class Store:
     @cached_property
     def lexicon(self) -> tuple[list[str], np.ndarray]:
         """Every word of every split, and (V,) int64 how often it occurs in train and val captions."""
-        return self._read_text("lexicon/word"), self._read("lexicon/count")
+        words = self._read_text("lexicon/word")
+        if len(set(words)) < len(words):
+            raise damaged(self.path, "lexicon/word", "a word comes twice")
+        return words, self._read("lexicon/count")
 
     @cached_property
     def gold_links(self) -> np.ndarray:
         """(L, 3) int64: caption row, position among the caption's tokens, region row; mostly none."""
-        if not has(self._open(), GOLD_LINKS):
+        if not self._header.links:
             return np.zeros((0, 3), dtype=np.int64)
         return self._read(GOLD_LINKS)
 
@@ -200,18 +205,20 @@ class Store:
     # -- the file
 
     def _read(self, name: str, rows: int | slice | np.ndarray = slice(None)) -> np.ndarray:
-        """Rows of a dataset; strings come as UTF-8 bytes."""
+        """Rows of a dataset of numbers."""
         try:
             return np.asarray(self._open()[name][rows])
         except READ_ERRORS as error:
-            raise damaged(self.path, name, first_line(error)) from error
+            raise damaged(self.path, name, reason(error)) from error
 
     def _read_text(self, name: str, rows: slice | np.ndarray = slice(None)) -> list[str]:
         """Rows of a dataset of strings."""
         try:
-            return [text.decode("utf-8") for text in self._read(name, rows).tolist()]
+            return [text.decode("utf-8") for text in read_strings(self._open()[name], rows)]
         except UnicodeDecodeError as error:
             raise damaged(self.path, name, "not UTF-8") from error
+        except READ_ERRORS as error:
+            raise damaged(self.path, name, reason(error)) from error
 
     def _open(self) -> h5py.File:
         """This process's handle."""

@@ -11,9 +11,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from scan_lightning.data.boxes import stored_boxes
+from scan_lightning.data.boxes import are_shares, stored_boxes
 from scan_lightning.data.caption_writer import CaptionWriter, Link, write_array
-from scan_lightning.data.format import FEATURE_DTYPES, FORMAT, SPLIT_CODES, VERSION, split_dtype
+from scan_lightning.data.format import FEATURE_DTYPES, FORMAT, SPLIT_CODES, TEXT_BYTES, VERSION, split_dtype
 from scan_lightning.data.hdf5_file import new_file, reserve
 from scan_lightning.data.header import refuse_other_file
 from scan_lightning.data.region_writer import BlockWriter, FeatureCaster
@@ -67,7 +67,7 @@ def write_store(
     tokenizer_name: str = "spacy-en-lower",
     progress: bool = True,
     overwrite: bool = True,
-) -> None:
+) -> tuple[str, ...]:
     """Write records to a store; features are never all in memory.
 
     Args:
@@ -82,6 +82,9 @@ def write_store(
         tokenizer_name: Key of `text.TOKENIZERS`.
         progress: Show progress on stderr.
         overwrite: Replace an existing store; False refuses. Another file is never replaced.
+
+    Returns:
+        What the user should know about how the records were stored.
 
     Raises:
         ScanError: a record is wrong, totals differ, or the file cannot be written.
@@ -104,6 +107,26 @@ def write_store(
                 start, count = writer.finish()
         with writing(target):
             write_seal(partial, start, count)
+    return tuple(writer.notes)
+
+
+def checked_arrays(record: ImageRecord, caster: FeatureCaster) -> tuple[np.ndarray, np.ndarray]:
+    """Features (k, D) and boxes (k, 4) of a record as a store holds them; a ScanError says what is wrong."""
+    place = f"{record.where}: " if record.where else ""
+    name = f"{place}image {record.id!r}"
+    _require_storable(name, (record.id, *record.captions))
+    if not (0 <= record.width < _SIZE_LIMIT and 0 <= record.height < _SIZE_LIMIT):
+        raise ScanError(
+            f"{name}: the picture is {record.width} x {record.height} pixels; expected sizes from 0 "
+            "(unknown) on. Correct the source file."
+        )
+    if record.split not in SPLIT_CODES:
+        raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
+    name = f"image {record.id!r} (split {record.split})"
+    features = caster.cast(record.features, f"{place}{name}")
+    place = f"{record.boxes_where}: " if record.boxes_where else place
+    boxes = stored_boxes(record.boxes, len(features), record.width, record.height, f"{place}{name}")
+    return features, boxes
 
 
 class _StoreWriter:
@@ -123,13 +146,17 @@ class _StoreWriter:
         self.ids: dict[str, str] = {}  # id -> split
         self.sizes: list[tuple[int, int]] = []
         self.offsets = [0]
+        self.shares, self.boxed = True, 0  # whether all boxes are shares of the picture; how many are known
+        self.notes: list[str] = []
         self.caster = FeatureCaster(dtype, attributes["feature_dim"])
         with writing(target):
             reserve(file)
             for group in ("image", "region", "caption", "lexicon", "checksum"):
                 file.create_group(group)
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            file.attrs.update({"format": FORMAT, "version": VERSION, "created": created, **attributes})
+            attributes = {"format": FORMAT, "version": VERSION, "created": created, **attributes}
+            for name, value in attributes.items():  # strings of fixed length: HDF5 can hang on its heaps
+                file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
             shape = (regions, attributes["feature_dim"])
             self.features = BlockWriter(file, "region/features", shape, dtype)
             self.boxes = BlockWriter(file, "region/boxes", (regions, 4), "float32")
@@ -146,18 +173,9 @@ class _StoreWriter:
                 f"{name}: comes twice ({self.ids[record.id]}, {record.split}). "
                 "Ids must be unique over all splits; remove one or give it another id."
             )
-        _require_storable(name, (record.id, *record.captions))
-        if not (0 <= record.width < _SIZE_LIMIT and 0 <= record.height < _SIZE_LIMIT):
-            raise ScanError(
-                f"{name}: the picture is {record.width} x {record.height} pixels; expected sizes from 0 "
-                "(unknown) on. Correct the source file."
-            )
-        if record.split not in SPLIT_CODES:
-            raise ScanError(f"{name}: split {record.split!r}; expected {', '.join(SPLIT_CODES)}.")
-        name = f"image {record.id!r} (split {record.split})"
-        features = self.caster.cast(record.features, f"{place}{name}")
-        place = f"{record.boxes_where}: " if record.boxes_where else place
-        boxes = stored_boxes(record.boxes, len(features), record.width, record.height, f"{place}{name}")
+        features, boxes = checked_arrays(record, self.caster)
+        self.shares &= are_shares(boxes)
+        self.boxed += int(np.isfinite(boxes[:, 0]).sum())
         row, region = len(self.ids), self.offsets[-1]
         if row == self.images or region + len(features) > self.regions:
             self._raise_totals(row + 1, region + len(features), "at least ")
@@ -174,6 +192,8 @@ class _StoreWriter:
         if (len(self.ids), self.offsets[-1]) != (self.images, self.regions):
             self._raise_totals(len(self.ids), self.offsets[-1], "")
         self.features.finish()
+        if self.shares and self.boxed:
+            self._scale_boxes()
         self.boxes.finish()
         self.captions.finish()
         codes = np.array([SPLIT_CODES[split] for split in self.ids.values()], dtype=split_dtype())
@@ -186,6 +206,21 @@ class _StoreWriter:
         self.file.flush()
         self.file.attrs["complete"] = True
         return stored.get_offset(), stored.get_storage_size()
+
+    def _scale_boxes(self) -> None:
+        """Bring boxes that are shares of the picture to pixels; they are unknown where its size is."""
+        sizes, offsets = np.array(self.sizes, dtype=np.float32), np.array(self.offsets)
+        sizes[(sizes == 0).any(axis=1)] = np.nan
+
+        def scaled(first: int, boxes: np.ndarray) -> np.ndarray:
+            owners = np.searchsorted(offsets, np.arange(first, first + len(boxes)), side="right") - 1
+            pixels: np.ndarray = np.clip(boxes, 0, 1) * np.tile(sizes[owners], 2)
+            return pixels
+
+        self.boxes.rewrite(scaled)
+        lost = int(np.isnan(sizes[:, 0]).sum())
+        unknown = f", unknown for {lost:,} images without a size" if lost else ""
+        self.notes.append(f"all boxes lie between 0 and 1: scaled by the pictures' sizes to pixels{unknown}.")
 
     def _raise_totals(self, images: int, regions: int, least: str) -> None:
         raise ScanError(
@@ -201,6 +236,11 @@ def _require_storable(name: str, texts: Iterable[str]) -> None:
         if "\0" in text:
             raise ScanError(f"{name}: the string {text!r} holds a zero byte. Correct the source file.")
         try:
-            text.encode("utf-8")
+            size = len(text.encode("utf-8"))
         except UnicodeEncodeError as error:
             raise ScanError(f"{name}: the string {text!r} is not UTF-8. Correct the source file.") from error
+        if size > TEXT_BYTES:
+            raise ScanError(
+                f"{name}: the string {text[:40]!r}... has {size:,} bytes; a store takes {TEXT_BYTES:,}. "
+                "Shorten it."
+            )

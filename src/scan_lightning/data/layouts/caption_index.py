@@ -1,17 +1,19 @@
-"""Captions and splits for layouts that hold features only: Karpathy's JSON, or caption files with ids."""
+"""Captioned images and the names that they go by."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from scan_lightning.data.layouts.source_files import count_lines, iter_lines
 from scan_lightning.errors import ScanError
 
 # Karpathy's `restval` are COCO's validation images that he added to training.
 STORE_SPLIT = {"train": "train", "restval": "train", "dev": "val", "val": "val", "test": "test"}
+STORE_SPLIT |= {"valid": "val", "validation": "val"}
+_COCO = re.compile(r"(?:COCO_[a-z]+\d{4}_)?(\d+)")
 _AMBIGUOUS = -1
 
 
@@ -20,111 +22,90 @@ class Entry:
     """One captioned image."""
 
     id: str  # its file name where that is known
-    split: str
+    split: str | None  # of the store, None where nothing says it
     captions: tuple[str, ...]
+    numbers: tuple[str, ...] = ()  # its number in COCO
+    position: str = ""  # Karpathy's imgid: a number too, of another kind
+
+
+def aliases(name: str) -> list[str]:
+    """The ways one picture is named, from the exact to the short.
+
+    >>> aliases("val2014/COCO_val2014_000000391895.jpg")[1:]
+    ['COCO_val2014_000000391895.jpg', 'COCO_val2014_000000391895', '391895']
+    """
+    path = PurePosixPath(name)
+    number = _COCO.fullmatch(path.stem)
+    names = [name, path.name, path.stem, *([number[1].lstrip("0") or "0"] if number else [])]
+    return list(dict.fromkeys(names))
 
 
 class CaptionIndex:
     """Captioned images of a file or folder, found by any of the names that feature files use for them."""
 
-    def __init__(self, origin: Path, entries: Iterable[tuple[Entry, tuple[str, ...]]]) -> None:
-        self.origin = origin
-        self.entries: list[Entry] = []
-        self._row: dict[str, int] = {}
-        for entry, others in entries:
-            row = len(self.entries)
-            self.entries.append(entry)
-            for name in {entry.id, PurePosixPath(entry.id).stem, *others}:
-                self._row[name] = row if self._row.setdefault(name, row) == row else _AMBIGUOUS
+    def __init__(self, origin: Path, entries: Iterable[Entry], notes: Sequence[str] = ()) -> None:
+        self.origin, self.entries, self.notes = origin, list(entries), tuple(notes)
         if not self.entries:
             raise ScanError(f"{origin}: holds no captioned image.")
-
-    def find(self, name: str) -> int | None:
-        """The row in `entries` of an image, by its id in a feature file; None when it has no captions."""
-        for key in (name, PurePosixPath(name).stem, name.lstrip("0")):
-            row = self._row.get(key)
-            if row == _AMBIGUOUS:
-                raise ScanError(f"{self.origin}: image {name!r} of the features fits several of its images.")
-            if row is not None:
-                return row
-        return None
-
-
-def read_captions(path: Path) -> CaptionIndex:
-    """Read captions and splits.
-
-    Args:
-        path: a JSON file of Karpathy's (`dataset_coco.json`), or a folder with one of them, or a folder with
-            `{split}_ids.txt` (one image a line) and `{split}_caps.txt` (as many captions for each, in order).
-
-    Raises:
-        ScanError: there are no captions, or damaged ones.
-    """
-    if path.is_file():
-        return _karpathy(path)
-    if not path.is_dir():
-        raise ScanError(
-            f"{path}: there is no such file or folder with captions. Give Karpathy's dataset_*.json, or a "
-            "folder with {split}_ids.txt and {split}_caps.txt, as --captions."
+        self._names = _rows(
+            [[name for key in (e.id, *e.numbers) for name in aliases(key)] for e in self.entries]
         )
-    found = sorted(path.glob("dataset*.json"))
-    if len(found) == 1:
-        return _karpathy(found[0])
-    if found:
-        names = ", ".join(file.name for file in found)
-        raise ScanError(f"{path}: holds several caption files ({names}). Choose one with --captions.")
-    return _caption_files(path)
+        self._positions = _rows([[e.position] if e.position else [] for e in self.entries])
 
+    def match(self, names: Sequence[str]) -> list[int | None]:
+        """The row in `entries` of each image of the features, None where it has no captions.
 
-def _karpathy(path: Path) -> CaptionIndex:
-    try:
-        images = json.loads(path.read_text(encoding="utf-8"))["images"]
-        return CaptionIndex(path, [_karpathy_entry(path, image) for image in images])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ScanError(
-            f"{path}: is not one of Karpathy's caption files ({type(error).__name__}: {error}). Expected "
-            "JSON with images, each with filename, split and sentences."
-        ) from error
+        Numbers are Karpathy's imgid when that explains all of them and COCO's numbers do not.
 
-
-def _karpathy_entry(path: Path, image: dict[str, object]) -> tuple[Entry, tuple[str, ...]]:
-    name, split, sentences = str(image["filename"]), str(image["split"]), image["sentences"]
-    if split not in STORE_SPLIT:
-        raise ScanError(f"{path}: image {name!r} has split {split!r}; expected {', '.join(STORE_SPLIT)}.")
-    if not isinstance(sentences, list) or not sentences:
-        raise ScanError(f"{path}: image {name!r} has no sentence. Remove it from the file.")
-    captions = tuple(str(sentence["raw"]).strip() for sentence in sentences)
-    others = [str(image["cocoid"])] if "cocoid" in image else []
-    digits = PurePosixPath(name).stem.rsplit("_", maxsplit=1)[-1]
-    if digits.isdigit():  # COCO_val2014_000000391895.jpg is image 391895 in feature files
-        others.append(digits.lstrip("0"))
-    return Entry(name, STORE_SPLIT[split], captions), tuple(others)
-
-
-def _caption_files(folder: Path) -> CaptionIndex:
-    entries: list[tuple[Entry, tuple[str, ...]]] = []
-    for name in ("train", "dev", "val", "test"):
-        ids_file, captions_file = folder / f"{name}_ids.txt", folder / f"{name}_caps.txt"
-        if ids_file.exists() != captions_file.exists():
-            missing = captions_file if ids_file.exists() else ids_file
-            raise ScanError(f"{missing}: is missing. A split needs its ids and its captions.")
-        if not ids_file.exists():
-            continue
-        ids = list(iter_lines(ids_file))
-        count = count_lines(captions_file).count
-        if not ids or count == 0 or count % len(ids):
+        Raises:
+            ScanError: a name fits several images.
+        """
+        by_name = [self._find(self._names, name) for name in names]
+        by_position = [self._find(self._positions, name) for name in names]
+        if None in by_position or by_position == by_name or not names:
+            return by_name
+        if None not in by_name:
             raise ScanError(
-                f"{captions_file}: has {count:,} captions for the {len(ids):,} images of {ids_file.name}; "
-                "expected a multiple."
+                f"{self.origin}: image {names[0]!r} of the features fits several of its images: as a "
+                "number of COCO and as imgid. Name the features by the pictures' file names."
             )
-        captions = iter_lines(captions_file)
-        each = count // len(ids)
-        for image_id in ids:
-            own = tuple(next(captions) for _ in range(each))
-            entries.append((Entry(image_id, STORE_SPLIT[name], own), ()))
-    if not entries:
-        raise ScanError(
-            f"{folder}: holds no captions. Expected Karpathy's dataset_*.json, or {{split}}_ids.txt with "
-            "{split}_caps.txt; --captions names another place."
+        return by_position
+
+    def _find(self, rows: dict[str, int], name: str) -> int | None:
+        row = next((rows[key] for key in aliases(name) if key in rows), None)
+        if row == _AMBIGUOUS:
+            raise ScanError(f"{self.origin}: image {name!r} of the features fits several of its images.")
+        return row
+
+    def with_splits(self, shares: Sequence[int] | None) -> CaptionIndex:
+        """The same, where nothing says a split: all of test, or divided by a hash of the id.
+
+        Args:
+            shares: of train, val and test.
+        """
+        if any(entry.split for entry in self.entries):
+            return self
+        entries = [replace(entry, split=_hashed(entry.id, shares or (0, 0, 1))) for entry in self.entries]
+        note = "nothing says a split: " + (
+            "divided by --split." if shares else "all images are test; --split 80/10/10 divides them."
         )
-    return CaptionIndex(folder, entries)
+        return CaptionIndex(self.origin, entries, (*self.notes, note))
+
+    def only(self, splits: Sequence[str] | None) -> CaptionIndex:
+        """The images of some splits."""
+        if splits is None:
+            return self
+        return CaptionIndex(self.origin, [e for e in self.entries if e.split in splits], self.notes)
+
+
+def _rows(names: Iterable[Iterable[str]]) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for row, own in enumerate(names):
+        for name in own:
+            rows[name] = row if rows.setdefault(name, row) == row else _AMBIGUOUS
+    return rows
+
+
+def _hashed(image_id: str, shares: Sequence[int]) -> str:
+    value = int.from_bytes(hashlib.sha256(f"0 {image_id}".encode()).digest()[:6]) / (1 << 48) * sum(shares)
+    return "train" if value < shares[0] else "val" if value < shares[0] + shares[1] else "test"

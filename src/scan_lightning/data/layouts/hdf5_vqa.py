@@ -2,16 +2,19 @@
 
 | what     | names                             | shapes                                                   |
 |----------|-----------------------------------|----------------------------------------------------------|
-| features | image_features, features          | (N, k, D); (N, D, k); or (R, D), all images' rows in one |
+| features | image_features, features          | (N, k, D), (N, D, k), (N, h, w, D); or (R, D), all images |
 | boxes    | image_bb, boxes                   | (N, k, 4); (N, 4, k); or (R, 4)                          |
 | rows     | pos_boxes; offsets                | (N, 2) first and last + 1; (N + 1,); needed with (R, D)  |
 | counts   | num_boxes                         | (N,) regions that are no padding                         |
 | ids      | ids, image_ids, image_id          | (N,) numbers or strings; else the file `NAME_ids.txt`    |
 | sizes    | image_w, image_h; widths, heights | (N,) pixels                                              |
+
+`arrays.py` has more names. A file with a dataset or a group for each image is read too.
 """
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,54 +22,69 @@ from typing import Any
 import h5py
 import numpy as np
 
-from scan_lightning.data.header import READ_ERRORS, first_line
-from scan_lightning.data.layouts.caption_index import read_captions
+from scan_lightning.data.datasets import READ_ERRORS, first_line
+from scan_lightning.data.layouts.arrays import (
+    BOXES,
+    COUNT,
+    FEATURES,
+    HEIGHT,
+    READ,
+    WIDTH,
+    feature_name,
+    first_of,
+    same_width,
+    unread_note,
+)
+from scan_lightning.data.layouts.caption_index import CaptionIndex
+from scan_lightning.data.layouts.hdf5_images import HDF5Images, own_array
 from scan_lightning.data.layouts.source_files import find_files, iter_lines, unreadable
 from scan_lightning.data.layouts.sources import Features, Found, Source, join
+from scan_lightning.data.strings import is_text, read_strings
 from scan_lightning.errors import ScanError
 
-FEATURES = ("image_features", "features")
-BOXES = ("image_bb", "boxes")
 IDS = ("ids", "image_ids", "image_id")
-WIDTH = ("image_w", "widths")
-HEIGHT = ("image_h", "heights")
+ROWS = ("pos_boxes", "offsets")
+FILES = ("*.hdf5", "*.h5")
 
 
-def open_source(root: Path, captions: Path | None = None) -> Source:
+def open_source(root: Path, index: CaptionIndex) -> Source:
     """Find the `.hdf5` and `.h5` files of a folder, or one file, and join them with captions."""
-    files = find_files(root, ("*.hdf5", "*.h5"))
-    index = read_captions(captions or (root.parent if root.is_file() else root))
-    dumps = [_Dump(file) for file in files]
-    for dump in dumps[1:]:
-        if dump.width != dumps[0].width:
+    dumps: list[_Dump | HDF5Images] = []
+    for path in find_files(root, FILES):
+        file = _open(path)
+        try:
+            kind = _Dump if first_of(file, (*FEATURES, *ROWS, *IDS)) else HDF5Images
+            dumps.append(kind(path, file))
+        except READ_ERRORS as error:
             raise ScanError(
-                f"{dump.path}: features are {dump.width} wide, those of {dumps[0].path.name} "
-                f"{dumps[0].width}. All files need the same width."
-            )
+                f"{path}: cannot be read ({first_line(error)}). Copy or download it again."
+            ) from error
+        same_width(path, dumps[-1].width, dumps[0].width)
     found = [image for dump in dumps for image in dump.found()]
-    return join("hdf5-vqa", root, found, dumps[0].width, index)
+    unread = {name for dump in dumps for name in dump.names}
+    return join("hdf5-vqa", root, found, dumps[0].width, index, unread_note(unread, (*READ, *IDS, *ROWS)))
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except PermissionError as error:
+        raise unreadable(path, error) from error
+    except OSError as error:
+        raise ScanError(
+            f"{path}: is not an HDF5 file or is cut short ({first_line(error)}). Copy or download it again."
+        ) from error
 
 
 class _Dump:
     """One open file and how its rows are laid out."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.file = h5py.File(path, "r")
-        except PermissionError as error:
-            raise unreadable(path, error) from error
-        except OSError as error:
-            raise self._error(
-                f"is not an HDF5 file or is cut short ({first_line(error)}). Copy or download it again."
-            ) from error
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path, self.file, self.names = path, file, set(file)
+        feature_name(str(path), self.names)
         features = self._dataset(FEATURES)
-        if features is None:
-            raise self._error(
-                f"holds {', '.join(self.file) or 'nothing'}; expected features under one of "
-                f"{', '.join(FEATURES)}."
-            )
-        if features.ndim not in (2, 3) or features.dtype.kind != "f" or 0 in features.shape:
+        assert features is not None
+        if features.ndim not in (2, 3, 4) or features.dtype.kind != "f" or 0 in features.shape:
             raise self._error(
                 f"{features.name} is {features.dtype} {features.shape}; expected floats (images, regions, "
                 "width), or (all regions, width) with pos_boxes or offsets."
@@ -104,7 +122,7 @@ class _Dump:
         if dataset.ndim == 2:
             return np.asarray(dataset[start : start + count])
         rows = np.asarray(dataset[row])
-        return (rows.T if self.transposed else rows)[:count]
+        return (rows.T if self.transposed else rows.reshape(-1, rows.shape[-1]))[:count]
 
     def _is_transposed(self) -> bool:
         """Whether an image's features are (D, k): its boxes then are (4, k)."""
@@ -121,9 +139,9 @@ class _Dump:
     def _rows(self) -> tuple[np.ndarray, np.ndarray]:
         """First row and number of regions of each image."""
         shape = self.features.shape
-        if len(shape) == 3:
-            limit = shape[2 if self.transposed else 1]
-            counts = self._numbers(("num_boxes",))
+        if len(shape) > 2:
+            limit = shape[2] if self.transposed else math.prod(shape[1:-1])
+            counts = self._numbers(COUNT)
             counts = np.full(shape[0], limit) if counts is None else counts
             starts = np.zeros(shape[0], dtype=np.int64)
         else:
@@ -157,9 +175,11 @@ class _Dump:
         dataset = self._dataset(IDS)
         beside = self.path.with_name(f"{self.path.stem}_ids.txt")
         if dataset is not None:
-            is_text = h5py.check_string_dtype(dataset.dtype) is not None
-            values = self._all(dataset.asstr() if is_text else dataset, dataset.name)
-            ids = [str(value) for value in values.reshape(-1).tolist()]
+            values = self._all(dataset, dataset.name).reshape(-1).tolist()
+            try:
+                ids = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+            except UnicodeDecodeError as error:
+                raise self._error(f"{dataset.name} is not UTF-8. Correct the ids.") from error
         elif beside.exists():
             ids = list(iter_lines(beside))
         else:
@@ -198,13 +218,12 @@ class _Dump:
     def _all(self, dataset: Any, name: str) -> np.ndarray:
         """All of a small dataset, or of a view of one."""
         try:
-            return np.asarray(dataset[:])
+            return np.array(read_strings(dataset), object) if is_text(dataset) else np.asarray(dataset[:])
         except READ_ERRORS as error:
             raise self._error(
                 f"{name} cannot be read ({first_line(error)}). Copy or download the file again."
             ) from error
 
     def _dataset(self, names: tuple[str, ...]) -> h5py.Dataset | None:
-        return next(
-            (self.file[name] for name in names if isinstance(self.file.get(name), h5py.Dataset)), None
-        )
+        name = first_of(self.names, names)
+        return None if name is None else own_array(self.file, str(self.path), name)

@@ -6,6 +6,7 @@ lies in the files.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scan_lightning.data.layouts.caption_files import read_captions
+from scan_lightning.data.layouts.caption_index import CaptionIndex
 from scan_lightning.data.layouts.scan_files import STORE_SPLIT, SplitFiles, between_splits
 from scan_lightning.data.layouts.source_files import FileError, iter_lines
 from scan_lightning.data.layouts.sources import Source
@@ -23,14 +26,17 @@ ORIGIN = "kaggle datasets download kuanghueilee/scan-features"
 
 
 def open_source(root: Path, captions: Path | None = None) -> Source:
-    """Find and check the splits of a released folder; `captions` has no effect."""
+    """Find and check the splits of a released folder; ids are the pictures' names that `captions` says."""
     names = find_splits(root)
     notes = left_out(root)
     if {"test", "testall"} <= set(names):
         names.remove("test")
         notes.append("test_ims.npy is left out: testall_ims.npy replaces it, they overlap.")
     splits = [SplitFiles(root, name) for name in names]
-    errors = [error for split in splits for error in split.errors] or between_splits(splits)
+    errors = [error for split in splits for error in split.errors]
+    if captions and not errors:
+        name_pictures(splits, read_captions(captions))
+    errors = errors or between_splits(splits)
     if errors:
         raise _first(root, errors)
     shapes = [split.features.shape for split in splits if split.features is not None]
@@ -42,6 +48,34 @@ def open_source(root: Path, captions: Path | None = None) -> Source:
         records=partial(_records, splits),
         notes=(*notes, *(note for split in splits for note in split.notes)),
     )
+
+
+def name_pictures(splits: list[SplitFiles], index: CaptionIndex) -> None:
+    """Replace the ids of splits by the pictures' names, found by most of their captions.
+
+    Raises:
+        ScanError: an image has no picture.
+    """
+    rows: dict[str, set[int]] = {}
+    for row, entry in enumerate(index.entries):
+        for text in entry.captions:
+            rows.setdefault(_letters(text), set()).add(row)
+    for split in splits:
+        lines, each = iter_lines(split.file("caps.txt")), split.captions_each
+        for image in range(len(split.ids)):
+            own = list(islice(lines, each))
+            votes = Counter(row for text in own for row in rows.get(_letters(text), ())).most_common(2)
+            if not votes or votes[0][1] * 2 <= each or (len(votes) > 1 and votes[0][1] == votes[1][1]):
+                raise ScanError(
+                    f"{split.file('caps.txt')}: the captions from line {image * each + 1} on are of no one "
+                    f"picture in {index.origin}. Is it the file of another data set?"
+                )
+            split.ids[image] = index.entries[votes[0][0]].id
+
+
+def _letters(text: str) -> str:
+    """A caption as every tokeniser leaves it."""
+    return "".join(filter(str.isalnum, text.lower()))
 
 
 def find_splits(root: Path) -> list[str]:

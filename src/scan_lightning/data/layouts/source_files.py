@@ -61,10 +61,27 @@ def find_files(root: Path, patterns: Sequence[str]) -> list[Path]:
         raise ScanError(f"{root}: there is no such folder. Give the one with {names} as --root.")
     with os.scandir(root):  # a folder that may not be listed would look like an empty one
         pass
-    files = sorted({path for pattern in patterns for path in root.glob(pattern)})
+    deep = any(pattern.startswith("**/") for pattern in patterns)
+    folders = _folders(root, set()) if deep else [root]
+    flat = [pattern.removeprefix("**/") for pattern in patterns]
+    files = sorted({path for folder in folders for pattern in flat for path in folder.glob(pattern)})
     if not files:
         raise ScanError(f"{root}: holds no {names}. Give the folder with them as --root.")
+    pipes = [path for path in files if path.exists() and not (path.is_file() or path.is_dir())]
+    if pipes:
+        raise ScanError(f"{pipes[0]}: is a pipe, socket or device; expected a file.")
     return files
+
+
+def _folders(root: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """A folder and those below it, links followed, each once."""
+    status = root.stat()
+    if (status.st_dev, status.st_ino) not in seen:
+        seen.add((status.st_dev, status.st_ino))
+        yield root
+        for path in sorted(root.iterdir()):
+            if path.is_dir():
+                yield from _folders(path, seen)
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,30 @@ def count_lines(path: Path) -> LineCount:
         if not line:
             empty.append(count)
     return LineCount(count, tuple(empty))
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with a byte-order mark or without.
+
+    Raises:
+        FileError: it cannot be read, or is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(path, "damaged", f"is not UTF-8 (byte {error.start:,}). Convert it.") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def some(names: Sequence[str], shown: int = 5) -> str:
+    """A few names for a message, and how many there are.
+
+    >>> some(["a", "b", "c"], shown=2)
+    'a, b, ... (3)'
+    """
+    text = ", ".join(names[:shown])
+    return text if len(names) <= shown else f"{text}, ... ({len(names):,})"
 
 
 def some_numbers(numbers: Sequence[int], shown: int = 5) -> str:
