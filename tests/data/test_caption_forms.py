@@ -56,7 +56,7 @@ FORMS: Forms = {
 }
 
 
-@pytest.mark.parametrize("bom", ["", "\ufeff"])
+@pytest.mark.parametrize("bom", ["", "\ufeff", "\ufeff\n"])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_is_found_by_what_is_in_it(tmp_path: Path, form: str, bom: str) -> None:
     name, text = FORMS[form]
@@ -127,7 +127,7 @@ def _sentences(*raw: object) -> str:
         ),
         ("x.json", _json({"images": ["a.jpg"], "sentences": []}), 'entry 0 is "a.jpg"; expected fields'),
         ("x.json", "[" * 100_000 + '"captions": []', "is not JSON"),
-        ("x.csv", "image,caption\na.jpg\n", "line 2 has 1 columns, expected 2: image, caption"),
+        ("x.csv", "image,caption\na.jpg\n", "line 2 has 1 columns, expected 2: 'image', 'caption'"),
         ("x.csv", f"image,caption\na.jpg,{'x' * 140_000}\n", "line 2: field larger than field limit"),
         ("x.token", "a.jpg#0\thi\nhello\n", "line 2 is 'hello'; expected image#number"),
         (

@@ -206,6 +206,15 @@ def test_a_row_that_comes_twice_with_different_features(root: Path) -> None:
     assert "x.tsv: line 1)" in message
 
 
+def test_a_header_that_breaks_off_is_no_npy_file(root: Path) -> None:
+    np.save(root / "1.npy", ONE)
+    raw = (root / "1.npy").read_bytes()
+    (root / "1.npy").write_bytes(raw.replace(b"6), }", b"6 , }"))
+    assert "1.npy: is not an .npy file or its header is damaged" in fault_of(
+        lambda: build("npz-folder", root)
+    )
+
+
 def test_a_pipe_among_the_features_is_refused(root: Path) -> None:
     os.mkfifo(root / "1.npz")
     assert "1.npz: is a pipe" in fault_of(lambda: build("npz-folder", root))

@@ -437,7 +437,7 @@ def test_a_pickled_index_beside_a_dump_is_never_read(
         ('{"images": [{"filename": "a.jpg", "split": "test", "sentences": []}]}', ["'a.jpg'", "no sentence"]),
         (
             '{"images": [{"filename": "a.jpg", "split": "test"}]}',
-            ["image 'a.jpg' has no captions (sentences)", "filename, split"],
+            ["image 'a.jpg' has no captions (sentences)", "'filename', 'split'"],
         ),
     ],
 )

@@ -71,16 +71,20 @@ def _holds_captions(path: Path) -> bool:
         return False
     if path.suffix == ".json":
         return path.name.startswith("dataset") or bool(_JSON.search(read_text(path)))
-    with path.open("rb") as file:
-        head = file.readline(4096).decode("utf-8-sig", "replace").rstrip("\r\n")
+    head = _head(path)
     return bool(_TOKEN.fullmatch(head) or _header(head))
 
 
-def _read(path: Path) -> CaptionIndex:
+def _head(path: Path) -> str:
+    """The first line that is not empty."""
     with path.open("rb") as file:
-        first = file.read(4096).decode("utf-8-sig", "replace").lstrip()
-    head = first.split("\n", 1)[0].rstrip("\r")
-    if first[:1] in ("{", "["):
+        lines = file.read(4096).decode("utf-8-sig", "replace").lstrip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _read(path: Path) -> CaptionIndex:
+    head = _head(path)
+    if head[:1] in ("{", "["):
         rows = _json_rows(path)
     elif _TOKEN.fullmatch(head):
         rows = _token_rows(path)
@@ -148,8 +152,12 @@ def _entries(path: Path, rows: Iterable[tuple[str, Row]]) -> list[Entry]:
 def _field(path: Path, where: str, row: Row, names: Iterable[str], what: str) -> str:
     name = next((name for name in names if name in row), None)
     if name is None:
-        raise ScanError(f"{path}: {where} has no {what}; it has {some(list(row)) or 'nothing'}. Correct it.")
+        raise ScanError(f"{path}: {where} has no {what}; it has {_names(row)}. Correct it.")
     return name
+
+
+def _names(names: Iterable[str]) -> str:
+    return some([repr(name)[:40] for name in names]) or "nothing"
 
 
 def _sentence(path: Path, where: str, value: Any) -> str:
@@ -220,13 +228,13 @@ def _table_rows(path: Path, delimiter: str) -> Iterator[tuple[str, Row]]:
         lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     )
     try:
-        names = [name.strip().lower() for name in next(reader)]
+        names = [name.strip().lower() for name in next(row for row in reader if row)]
         for values in reader:
             if values:
                 if len(values) < len(names):
                     raise ScanError(
                         f"{path}: line {reader.line_num} has {len(values)} columns, expected {len(names)}: "
-                        f"{', '.join(names)}."
+                        f"{_names(names)}."
                     )
                 last = delimiter.join(values[len(names) - 1 :])  # text that holds the delimiter
                 yield (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +17,7 @@ PICKLED = (
     "holds pickled Python objects, which could run any code when read, so it is not read at all. "
     "Expected an array of numbers."
 )
-HEADER_ERRORS = (ValueError, EOFError, SyntaxError, TypeError, struct.error)
+HEADER_ERRORS = (ValueError, EOFError, SyntaxError, TypeError, struct.error, tokenize.TokenError)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def _shape(path: Path) -> tuple[int, int, set[str]]:
 
 def _read(path: Path) -> Features:
     if path.suffix == ".npy":
+        _shape(path)  # says what is wrong with it
         return image_features(str(path), ["features"], lambda _: np.load(path, allow_pickle=False))
     with _open(path) as archive:
         return image_features(str(path), _names(archive), partial(_array, path, archive))
