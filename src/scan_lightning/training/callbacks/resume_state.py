@@ -30,7 +30,6 @@ class ResumeState(pl.Callback):
     """Keeps the last logged metrics, which EarlyStopping and ReduceLROnPlateau read, and a plateau's step.
 
     In the epoch in which a run is resumed, Lightning leaves out the step of schedules that follow a metric.
-    After a validation that was not due, as at the end of `max_steps`, it counts one step too few for loggers.
     """
 
     def __init__(self) -> None:
@@ -50,12 +49,6 @@ class ResumeState(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give the metrics back; Lightning has reset them by now."""
         trainer._logger_connector._callback_metrics.update(self._metrics)
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Log under the right step."""
-        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Step schedules that follow a metric, where Lightning does not."""
