@@ -29,7 +29,7 @@ def test_event_files_hold_the_series_of_metrics_csv_and_the_panels(
     rows = list(csv.DictReader((run_dir / "metrics.csv").open()))
     for name in set(COLUMNS) - {"step", "epoch"}:
         expected = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
-        written = [(event.step + 1, event.value) for event in found.Scalars(name)]  # Lightning counts from 0
+        written = [(event.step, event.value) for event in found.Scalars(name)]
         assert [step for step, _ in written] == [step for step, _ in expected], name
         assert [value for _, value in written] == pytest.approx([value for _, value in expected])
     assert set(found.Tags()["images"]) == {f"panel/attention/{number}" for number in range(4)}

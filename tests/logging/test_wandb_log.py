@@ -42,9 +42,9 @@ def test_offline_run_holds_names_config_rows_and_axes(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
     log = make(tmp_path / "run")
-    log.log_metrics({"train/loss": 4.5, "epoch": 0}, step=0)  # as Lightning counts
-    log.log_metrics({"train/loss": 3.5, "epoch": 0}, step=1)
-    log.log_metrics({"val/rsum": 120.5, "epoch": 1}, step=1)
+    log.log_metrics({"train/loss": 4.5, "epoch": 0}, step=1)
+    log.log_metrics({"train/loss": 3.5, "epoch": 0}, step=2)
+    log.log_metrics({"val/rsum": 120.5, "epoch": 1}, step=2)
     log.finalize("success")
     log.finalize("success")  # a second time is harmless
 
@@ -75,7 +75,7 @@ def test_offline_run_holds_names_config_rows_and_axes(
 
 
 def test_resumed_run_keeps_its_id_and_one_command_uploads_both_parts(tmp_path: Path) -> None:
-    for resumed, steps in ((False, (0, 1)), (True, (2, 3))):
+    for resumed, steps in ((False, (1, 2)), (True, (3, 4))):
         log = make(tmp_path, resumed=resumed)
         for step in steps:
             log.log_metrics({"train/loss": 1.0}, step=step)
