@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import signal
@@ -83,7 +84,8 @@ def test_refusal_by_wandb_is_one_message(
     def refuse(self: Any) -> None:
         raise ConnectionError("not logged in")
 
-    monkeypatch.setattr(sys.modules["wandb_workspaces.workspaces"].Workspace, "save", refuse)
+    workspaces = importlib.import_module("wandb_workspaces.workspaces")
+    monkeypatch.setattr(workspaces.Workspace, "save", refuse)
     assert cli.main(COMMAND) == 2
     error = capsys.readouterr().err
     assert "team/flickr30k" in error
