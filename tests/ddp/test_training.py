@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -62,6 +64,33 @@ def test_the_course_of_a_run_is_that_of_one_process(
     start(several)
     assert column(several, "train/pairs") == [59, 59, 2] * 2
     assert_same_course(alone, several)
+
+
+LINKS_LATE = """
+import sys, time
+from scan_lightning import files
+link_file = files.link_file
+files.link_file = lambda *paths: (time.sleep(2), link_file(*paths))
+from scan_lightning.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_an_end_that_was_not_validated_is_the_best_to_every_process(store: Path, tmp_path: Path) -> None:
+    """No epoch is validated: the first process makes best.ckpt, late, while the other goes on."""
+    script, run = tmp_path / "late.py", tmp_path / "run"
+    script.write_text(LINKS_LATE)
+    words = [f"data.path={store}", f"run_dir={run}", "data.word_threshold=1", "model.embed_size=16"]
+    words += ["trainer=ddp_cpu", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=2"]
+    done = subprocess.run(
+        [sys.executable, str(script), "train", *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (run / "checkpoints" / "best.ckpt").samefile(run / "checkpoints" / "last.ckpt")
 
 
 @pytest.mark.slow

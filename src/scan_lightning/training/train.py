@@ -192,14 +192,17 @@ def _finish(config: TrainConfig, run_dir: Path, data: ScanDataModule, module: Sc
     best, last = (run_dir / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
     evaluate = functools.partial(evaluate_split, module, trainer=config.trainer)
     val = data.on_split("val")
-    ending = read_checkpoint(last)
+    ending = read_checkpoint(last, lazily=True)
+    ends_best = False
     if ending["callbacks"][LastCheckpoint.__qualname__]["validated_step"] != ending["global_step"]:
+        # Asked before the evaluation, where processes meet: each must see what was there before the link.
+        score = ending["callbacks"][BestCheckpoint.__qualname__]["score"] if best.exists() else None
         _load_weights(module, last, ending)
         rsum = evaluate(data=val, run_dir=run_dir, ranks=False)["rsum"]
-        score = ending["callbacks"][BestCheckpoint.__qualname__]["score"]
-        if is_main_process() and (not best.exists() or score is None or rsum > score):
+        ends_best = score is None or rsum > score
+        if ends_best and is_main_process():
             link_file(last, best)
-    content = read_checkpoint(best)
+    content = ending if ends_best else read_checkpoint(best)
     _load_weights(module, best, content)
     results = evaluate(data=val, run_dir=run_dir, ranks=False)
     if is_main_process():
